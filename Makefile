@@ -1,0 +1,44 @@
+# make demo   the whole system on this machine, nothing attached
+# make test   every test
+# Both set everything up first, in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints/$(shell $(PYTHON) -c 'import sys; print(f"py31{min(sys.version_info.minor, 12) - 10}")').txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
+
+.PHONY: demo test lint types contracts check clean
+
+demo: $(VENV)/.runtime
+	$(BIN)/edge-wbc demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.runtime: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) -e '.[train,export,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info

@@ -1,0 +1,48 @@
+"""Crops → batch → engine → predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_wbc.engines.base import Engine
+from edge_wbc.types import UNIDENTIFIED, Cell, Pixels, Prediction
+from edge_wbc.vision.crop import crop
+
+LARGEST_BATCH = 16
+"""Crops that go to the engine at once; more are split."""
+
+
+def cut(pixels: Pixels, cells: Sequence[Cell], engine: Engine) -> Pixels:
+    """The crops of a frame's cells: uint8 (N, S, S, 3) BGR, N ≥ 0."""
+    expected = engine.model.manifest.input
+    crops = np.empty((len(cells), expected.size_px, expected.size_px, 3), np.uint8)
+    for i, cell in enumerate(cells):
+        crop(pixels, cell.box, expected.size_px, margin=expected.margin, out=crops[i])
+    return crops
+
+
+def classify(crops: Pixels, engine: Engine) -> list[Prediction]:
+    """One prediction a crop.
+
+    :param crops: uint8 (N, S, S, 3) BGR, N ≥ 0.
+    """
+    predictions: list[Prediction] = []
+    for start in range(0, len(crops), LARGEST_BATCH):
+        probabilities, _ = engine.infer(crops[start : start + LARGEST_BATCH])
+        predictions += decide(probabilities, engine)
+    return predictions
+
+
+def decide(probabilities: npt.NDArray[np.float32], engine: Engine) -> list[Prediction]:
+    """Label each row (N, C), ``unidentified`` below the model's threshold."""
+    labels = engine.model.manifest.labels
+    predictions = []
+    for row in probabilities.tolist():
+        best = max(range(len(row)), key=row.__getitem__)
+        label = labels.names[best] if row[best] >= labels.unidentified_below else UNIDENTIFIED
+        rounded = {name: round(value, 6) for name, value in zip(labels.names, row, strict=True)}
+        predictions.append(Prediction(label, rounded[labels.names[best]], rounded))
+    return predictions

@@ -1,0 +1,60 @@
+"""The verb ``classify``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.session import exit_code, model_options, new_session, notice, sink_uris, stopping
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+@model_options
+@click.option("--jsonl", type=click.Path(dir_okay=False), help="Also write one JSON object a line here.")
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Also write a table of the cells here.")
+@click.option("--json", "as_json", is_flag=True, help="Print summary and cells as one JSON object.")
+def classify(
+    paths: tuple[Path, ...], mode: str, model: str, engine: str, jsonl: str | None, csv_file: str | None, as_json: bool
+) -> int:
+    """Classify the cells in still images; a PATH may be a folder."""
+    from edge_wbc.engines.base import open_engine
+    from edge_wbc.manifest import load_model
+    from edge_wbc.pipeline import Pipeline
+    from edge_wbc.records import cell_records
+    from edge_wbc.sinks.base import open_sink
+    from edge_wbc.sources.files import open_images
+
+    source = open_images(paths)
+    files = [f"{scheme}:{path}" for scheme, path in (("jsonl", jsonl), ("csv", csv_file)) if path]
+    loaded = open_engine(engine, load_model(model))
+    results: list[dict[str, Any]] = []
+    with progress("classifying", len(source)) as advance:
+
+        def watch(result: Any, _: Any) -> None:
+            if as_json:
+                results.extend(cell_records(result))
+            advance(result.frame.index + 1)
+
+        pipeline = Pipeline(
+            source,
+            loaded,
+            [open_sink(uri) for uri in (*sink_uris((), as_json), *files)],
+            new_session(source.uri, mode, loaded),
+            notice=notice,
+            watch=watch,
+        )
+        with stopping(pipeline) as interrupted:
+            outcome = pipeline.run()
+    if as_json:
+        print_json({**asdict(outcome.summary), "results": results})
+    else:
+        from edge_wbc.cli.show import differential_table, summary_lines
+
+        differential_table(outcome.summary.differential, "Differential")
+        say(summary_lines(outcome.summary)[0])
+    return exit_code(outcome, interrupted())

@@ -1,0 +1,40 @@
+"""What the verbs share: errors to exit codes, progress, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import click
+
+
+class Advance(Protocol):
+    def __call__(self, done: int, note: str = "") -> None: ...
+
+
+def say(text: str = "") -> None:
+    """A line for the person, on standard error: standard output belongs to results."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """One object on one line of standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Advance]:
+    """A bar with the time left on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, note="": None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done, note="": bar.update(task, completed=done, description=f"{title} {note}".strip())

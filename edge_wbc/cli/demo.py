@@ -1,0 +1,111 @@
+"""The verb ``demo``: simulated slide → shipped model → simulated instrument."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.session import exit_code, new_session, notice, stopping
+
+
+@click.command()
+@click.option(
+    "--cells", type=click.IntRange(1, 10_000), default=200, show_default=True, help="White cells on the slide."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another slide.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the field with the most cells here, outlined and named (PNG).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
+def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
+    """The whole thing on this machine, with nothing attached."""
+    from edge_wbc.bench.instrument import simulated_instrument
+    from edge_wbc.engines.base import open_engine
+    from edge_wbc.manifest import load_model
+    from edge_wbc.pipeline import Pipeline
+    from edge_wbc.sinks.base import open_sink
+    from edge_wbc.sources.base import open_source
+    from edge_wbc.types import FrameResult
+    from edge_wbc.vision.geometry import match
+
+    uri = f"smear://?seed={seed}&cells={cells}"
+    engine = open_engine("auto", load_model())
+    known: Counter[str] = Counter()
+    agreed: Counter[str] = Counter()
+    fullest: list[FrameResult] = []
+    with simulated_instrument() as instrument, progress("cells", cells) as advance:
+        if not as_json:
+            click.echo(
+                f"simulated slide {uri} → {engine.model.name} on {engine.name} → instrument on {instrument.port}"
+            )
+
+        def watch(result: FrameResult, _: Any) -> None:
+            truth = result.frame.truth or ()
+            known.update(cell.label for cell in truth)
+            for i, j in match([cell.box for cell in result.cells], [cell.box for cell in truth], at=0.3):
+                agreed[truth[j].label] += result.predictions[i].label == truth[j].label
+            if not fullest or len(result.cells) > len(fullest[0].cells):
+                fullest[:] = [result]
+            advance(known.total())
+
+        sink = open_sink(f"serial://{instrument.port}")
+        session = new_session(uri, "field", engine)
+        pipeline = Pipeline(open_source(uri), engine, [sink], session, notice=notice, watch=watch)
+        with stopping(pipeline) as interrupted:
+            outcome = pipeline.run()
+        applied = instrument.stop()
+    summary = outcome.summary
+    if picture is not None and fullest:
+        _write_picture(picture, fullest[0])
+    if as_json:
+        simulated = {"known": dict(known), "agreed": dict(agreed)}
+        print_json({**asdict(summary), "instrument": applied, "simulated": simulated})
+    else:
+        from edge_wbc.cli.show import differential_table, summary_lines
+
+        differential_table(summary.differential, "Differential of a simulated slide")
+        for line in summary_lines(summary):
+            click.echo(line)
+        click.echo(
+            f"the network agrees with what was drawn in {agreed.total()} of {known.total()} cells "
+            "(simulated cells: no measure of accuracy on real ones)"
+        )
+        click.echo(
+            f"the instrument applied {applied.get('applied', 0)} results of {summary.cells}, "
+            f"{applied.get('differentials', 0)} differential, doubled {applied.get('doubled', 0)}, "
+            f"out of order {applied.get('out_of_order', 0)}"
+        )
+        say("next: edge-wbc run YOUR_IMAGES --to jsonl:out.jsonl   or   edge-wbc doctor")
+    code = exit_code(outcome, interrupted())
+    all_applied = applied.get("applied") == summary.cells and applied.get("labels") == _counts(summary.differential)
+    if code == 0 and not all_applied:
+        say("edge-wbc: the instrument did not apply every result; run `edge-wbc doctor` and report this")
+        return 1
+    return code
+
+
+def _counts(differential: Any) -> dict[str, int]:
+    counts = {label: share.count for label, share in differential.shares.items()}
+    return {label: count for label, count in {**counts, "unidentified": differential.unidentified}.items() if count}
+
+
+def _write_picture(path: Path, result: Any) -> None:
+    import cv2
+
+    from edge_wbc.errors import OutputFailed
+    from edge_wbc.vision.draw import draw_cells
+
+    captions = [(p.label, f"{p.label} {p.probability:.0%}") for p in result.predictions]
+    drawn = draw_cells(result.frame.pixels, [cell.box for cell in result.cells], captions)
+    _, data = cv2.imencode(".png", drawn)
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputFailed(f"{path}: can't be written ({error.strerror}); choose another place") from None

@@ -1,0 +1,158 @@
+"""The verb ``doctor``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from edge_wbc.cli.common import print_json
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at."""
+
+    what: str
+    good: bool | None
+    """None: not needed for running, only for more."""
+    found: str
+    fix: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
+def doctor(as_json: bool) -> int:
+    """What is here, what is missing, what to type next."""
+    checks = [*_machine(), *_packages(), *_models(), *_engines(), *_cameras(), *_ports()]
+    broken = [check for check in checks if check.good is False]
+    if as_json:
+        print_json({"checks": [asdict(check) for check in checks], "broken": len(broken)})
+    else:
+        for check in checks:
+            mark = {True: "ok ", False: "NO ", None: " · "}[check.good]
+            click.echo(f"{mark} {check.what:<22} {check.found}" + (f"  → {check.fix}" if check.fix else ""))
+        click.echo(f"next: {broken[0].fix}" if broken else "next: edge-wbc demo")
+    return 4 if broken else 0
+
+
+def _machine() -> list[Check]:
+    from edge_wbc import __version__
+    from edge_wbc.engines.base import usable_processors
+
+    good = (3, 10) <= sys.version_info[:2] <= (3, 13)
+    fix = "" if good else "install Python 3.10 to 3.13"
+    return [
+        Check("edge-wbc", True, __version__),
+        Check("python", good, f"{platform.python_version()} on {platform.machine()}", fix),
+        Check("processors", True, str(usable_processors())),
+    ]
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for module, package, extra in (
+        ("numpy", "numpy", ""),
+        ("cv2", "opencv", ""),
+        ("serial", "pyserial", ""),
+        ("torch", "torch", "train"),
+        ("onnx", "onnx", "export"),
+        ("tensorrt", "tensorrt", "JetPack"),
+        ("pycuda", "pycuda", "jetson"),
+    ):
+        here = importlib.util.find_spec(module) is not None
+        if here:
+            checks.append(Check(package, True, _version(package)))
+        elif extra == "JetPack":
+            checks.append(Check(package, None, "not here; this version runs on the CPU and does not need it"))
+        elif extra:
+            checks.append(Check(package, None, f"not here, only for {extra}", f"pip install 'edge-wbc[{extra}]'"))
+        else:
+            checks.append(Check(package, False, "missing", "pip install edge-wbc"))
+    if (plain := _installed("opencv-python")) and _installed("opencv-python-headless"):
+        fix = "pip uninstall opencv-python opencv-python-headless; pip install opencv-python-headless"
+        checks.append(Check("opencv twice", False, f"opencv-python {plain} overwrites the headless one", fix))
+    return checks
+
+
+def _models() -> list[Check]:
+    from edge_wbc.errors import ModelError
+    from edge_wbc.manifest import load_model, shipped
+
+    checks = []
+    for name in shipped():
+        try:
+            manifest = load_model(name).manifest
+            checks.append(
+                Check(f"model {name}", True, f"{manifest.graph.precision}, {len(manifest.labels.names)} classes")
+            )
+        except ModelError as error:
+            checks.append(Check(f"model {name}", False, str(error), "pip install --force-reinstall edge-wbc"))
+    return checks or [Check("models", False, "none shipped", "pip install --force-reinstall edge-wbc")]
+
+
+def _engines() -> list[Check]:
+    import numpy as np
+
+    from edge_wbc.engines.base import ENGINES, installed, open_engine
+    from edge_wbc.errors import EdgeWbcError
+    from edge_wbc.manifest import load_model
+
+    checks = []
+    for name in ENGINES:
+        if not installed(name):
+            checks.append(Check(f"engine {name}", False, "missing", f"pip install {name}"))
+            continue
+        try:
+            engine = open_engine(name, load_model())
+            size = engine.model.manifest.input.size_px
+            engine.infer(np.zeros((1, size, size, 3), np.uint8))
+            engine.close()
+            checks.append(
+                Check(f"engine {name}", True, f"{_version(name)}, runs the shipped model in {engine.precision}")
+            )
+        except (EdgeWbcError, RuntimeError) as error:
+            checks.append(
+                Check(f"engine {name}", False, str(error).splitlines()[0], f"pip install --force-reinstall {name}")
+            )
+    return checks
+
+
+def _cameras() -> list[Check]:
+    from edge_wbc.cli.sources import cameras
+
+    checks = []
+    for camera in cameras():
+        fix = "" if camera["readable"] else "sudo usermod -aG video $USER, then log in again"
+        checks.append(Check("camera", camera["readable"], f"{camera['uri']} {camera['name']}", fix))
+    return checks or [Check("camera", None, "none found; images, videos and smear:// work without")]
+
+
+def _ports() -> list[Check]:
+    from serial.tools import list_ports
+
+    checks = []
+    for port in sorted(list_ports.comports()):
+        usable = os.access(port.device, os.R_OK | os.W_OK)
+        fix = "" if usable else "sudo usermod -aG dialout $USER, then log in again"
+        checks.append(Check("serial port", usable, f"{port.device} {port.description}", fix))
+    return checks or [Check("serial port", None, "none found", "edge-wbc instrument simulate gives one to try")]
+
+
+def _version(package: str) -> str:
+    if package == "opencv":
+        names = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless")
+        return next((f"{found} ({name})" for name in names if (found := _installed(name))), "from the system")
+    return _installed(package) or "version unknown"
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

@@ -1,0 +1,51 @@
+"""The verb ``run``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from edge_wbc.cli.common import print_json, say
+from edge_wbc.cli.session import exit_code, model_options, new_session, notice, sink_uris, stopping
+
+
+@click.command()
+@click.argument("source")
+@model_options
+@click.option(
+    "--to",
+    "to",
+    multiple=True,
+    metavar="SINK",
+    help="console:, jsonl:PATH, csv:PATH, serial:///dev/ttyACM0. Repeatable.",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="FRAMES", help="Stop after so many frames.")
+@click.option("--json", "as_json", is_flag=True, help="Print the session's summary as one JSON object.")
+def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], limit: int | None, as_json: bool) -> int:
+    """Classify what SOURCE shows until it ends, or until Ctrl-C.
+
+    SOURCE is a file, a folder, a video, v4l2:///dev/video0, camera://0, rtsp://…, or smear://?seed=1 (simulated).
+    """
+    from edge_wbc.engines.base import open_engine
+    from edge_wbc.manifest import load_model
+    from edge_wbc.pipeline import Pipeline
+    from edge_wbc.sinks.base import open_sink
+    from edge_wbc.sources.base import open_source
+
+    sinks = [open_sink(uri) for uri in sink_uris(to, as_json)]
+    loaded = open_engine(engine, load_model(model))
+    pipeline = Pipeline(
+        open_source(source), loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice
+    )
+    with stopping(pipeline) as interrupted:
+        outcome = pipeline.run()
+    if as_json:
+        print_json(asdict(outcome.summary))
+    else:
+        from edge_wbc.cli.show import differential_table, summary_lines
+
+        differential_table(outcome.summary.differential, "Differential")
+        for line in summary_lines(outcome.summary):
+            say(line)
+    return exit_code(outcome, interrupted())

@@ -1,0 +1,105 @@
+"""What every verb that runs a pipeline shares: options, signals, the end of a session."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+from edge_wbc import __version__
+from edge_wbc.cli.common import say
+from edge_wbc.engines.base import Engine
+from edge_wbc.pipeline import Outcome, Pipeline
+from edge_wbc.types import Session
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def model_options(command: Decorated) -> Decorated:
+    """``--mode``, ``--model`` and ``--engine``."""
+    for option in (
+        click.option("--engine", default="auto", show_default=True, help="auto, openvino or onnxruntime."),
+        click.option("--model", default="leukonet", show_default=True, help="A shipped model, or a .onnx file."),
+        click.option(
+            "--mode",
+            type=click.Choice(["field", "cell"]),
+            default="field",
+            show_default=True,
+            help="field: any number of cells a frame. cell: exactly one.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def new_session(source: str, mode: str, engine: Engine) -> Session:
+    """A session that starts now."""
+    started_ns, started_unix_ns = time.monotonic_ns(), time.time_ns()
+    moment = datetime.fromtimestamp(started_unix_ns / 1e9, timezone.utc)
+    return Session(
+        session_id=f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        source=source,
+        mode=mode,
+        model=engine.model.name,
+        engine=f"{engine.name} {engine.precision}",
+        started_utc=moment.isoformat(timespec="milliseconds"),
+        started_ns=started_ns,
+        started_unix_ns=started_unix_ns,
+        version=__version__,
+    )
+
+
+@contextmanager
+def stopping(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM end the session in order; a second one ends the process at once.
+
+    Gives a function that says whether the session was interrupted.
+    """
+    received: list[int] = []
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if received:
+            os._exit(130)
+        received.append(number)
+        pipeline.stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_code(outcome: Outcome, interrupted: bool) -> int:
+    """The documented code of a session that ended: the gravest thing that happened."""
+    if outcome.failed_sinks:
+        return max(error.exit_code for error in outcome.failed_sinks)
+    if outcome.error is not None:
+        return outcome.error.exit_code
+    if interrupted:
+        return 130
+    if outcome.summary.refused:
+        say(f"{outcome.summary.refused} of {outcome.summary.refused + outcome.summary.frames} frames were refused")
+        return 3
+    return 0
+
+
+def notice(line: str) -> None:
+    """A line the user should see at once."""
+    say(f"edge-wbc: {line}")
+
+
+def sink_uris(given: Sequence[str], as_json: bool) -> tuple[str, ...]:
+    """What was asked for; the console if nothing was, and nothing if standard output is for JSON."""
+    if given:
+        return tuple(given)
+    return () if as_json else ("console:",)

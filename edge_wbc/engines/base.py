@@ -1,0 +1,132 @@
+"""The contract of an engine, and the table of engines."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_wbc.errors import EnvironmentMissing, ModelError, UsageError
+from edge_wbc.manifest import Model
+from edge_wbc.types import Pixels
+from edge_wbc.uri import load, table_with_plugins
+
+
+class Outputs(NamedTuple):
+    """What a graph returns for N crops; the arrays are the caller's to keep."""
+
+    probabilities: npt.NDArray[np.float32]
+    """(N, C), rows sum to 1."""
+    logits: npt.NDArray[np.float32]
+    """(N, C)."""
+
+
+class Engine(Protocol):
+    """Executes one graph. Used by one thread at a time."""
+
+    name: str
+    model: Model
+    precision: str
+    """What the engine really computes in, for reports: ``f32``, ``bf16``, ``f16``, ``int8``."""
+
+    def infer(self, crops: Pixels) -> Outputs:
+        """Run the graph.
+
+        :param crops: uint8 (N, S, S, 3) BGR, C-contiguous, N ≥ 1.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release memory. Safe to call twice."""
+        ...
+
+
+ENGINES: dict[str, str] = {
+    "openvino": "edge_wbc.engines.openvino:OpenvinoEngine",
+    "onnxruntime": "edge_wbc.engines.onnxruntime:OnnxruntimeEngine",
+}
+"""Name → ``module:class``, called as ``(model, threads)`` and imported when asked for; in the order ``auto`` tries
+them. Other packages add theirs by the entry-point group ``edge_wbc.engines``."""
+
+
+def open_engine(name: str, model: Model, threads: int | None = None) -> Engine:
+    """Load a model into an engine.
+
+    :param name: an engine's name, or ``auto`` for the first one installed.
+    :param threads: processor threads the engine may use; the processors this process may run on by default.
+    :raises UsageError: no engine of that name.
+    :raises EnvironmentMissing: its package is not installed.
+    :raises ModelError: the graph is not one edge-wbc can run.
+    """
+    table = table_with_plugins(ENGINES, "edge_wbc.engines")
+    if name == "auto":
+        name = next((known for known in table if installed(known)), "openvino")
+    if name not in table:
+        raise UsageError(f"no engine {name!r}; known are auto, {', '.join(table)}")
+    if not installed(name):
+        raise EnvironmentMissing(f"the engine {name} is not installed; pip install {name}")
+    make = cast("Callable[[Model, int], Engine]", load(table[name]))
+    return make(model, threads or usable_processors())
+
+
+def installed(name: str) -> bool:
+    """Whether the package of a built-in engine is there; engines of other packages are."""
+    return name not in ENGINES or importlib.util.find_spec(name) is not None
+
+
+def usable_processors() -> int:
+    """How many processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Port(NamedTuple):
+    """An input or output of a graph as an engine reports it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    """None where the graph leaves a dimension free."""
+
+
+def check_ports(model: Model, inputs: list[Port], outputs: list[Port]) -> None:
+    """Hold a loaded graph against its manifest.
+
+    :raises ModelError: other inputs or outputs than ``crops`` → ``probabilities``, ``logits``, or a labels list of
+        another length than the outputs.
+    """
+    size, classes = model.manifest.input.size_px, len(model.manifest.labels.names)
+    crops = Port("crops", "uint8", (None, size, size, 3))
+    if inputs != [crops]:
+        raise ModelError(
+            f"{model.graph}: takes {_words(inputs)}, not {_words([crops])}; export the network with `edge-wbc export`"
+        )
+    if [(port.name, port.dtype, len(port.shape)) for port in outputs] != [
+        ("probabilities", "float32", 2),
+        ("logits", "float32", 2),
+    ]:
+        raise ModelError(
+            f"{model.graph}: returns {_words(outputs)}, not probabilities and logits; "
+            "export the network with `edge-wbc export`"
+        )
+    for port in outputs:
+        if port.shape[1] != classes:
+            raise ModelError(
+                f"{model.graph}: returns {port.shape[1]} {port.name}, its manifest has {classes} labels; "
+                "export the graph again"
+            )
+
+
+def _words(ports: list[Port]) -> str:
+    return (
+        " and ".join(
+            f"{port.name} {port.dtype}[{', '.join('N' if side is None else str(side) for side in port.shape)}]"
+            for port in ports
+        )
+        or "nothing"
+    )

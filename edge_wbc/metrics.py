@@ -1,0 +1,58 @@
+"""How long each stage takes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+KEPT = 4096
+"""Samples kept of a stage; beyond it, a uniform random choice of all (reservoir sampling, Vitter 1985)."""
+
+
+class Stages:
+    """Durations by stage. Each stage is timed by one thread at a time; reading is safe from any."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, list[int]] = {}
+        self._counts: dict[str, int] = {}
+        self._random = random.Random(0)
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def time(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter_ns()
+        try:
+            yield
+        finally:
+            self.add(stage, time.perf_counter_ns() - started)
+
+    def add(self, stage: str, duration_ns: int) -> None:
+        with self._lock:
+            samples = self._samples.setdefault(stage, [])
+            count = self._counts.get(stage, 0) + 1
+            self._counts[stage] = count
+            if len(samples) < KEPT:
+                samples.append(duration_ns)
+            elif (place := self._random.randrange(count)) < KEPT:
+                samples[place] = duration_ns
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Per stage: p50 and p99 in ms and the number of samples, in the order the stages first ran."""
+        with self._lock:
+            return {
+                stage: {**percentiles_ms(samples, (50, 99)), "n": self._counts[stage]}
+                for stage, samples in self._samples.items()
+            }
+
+
+def percentiles_ms(durations_ns: Sequence[int], wanted: Sequence[int]) -> dict[str, float]:
+    """Percentiles in ms by the nearest rank, keyed ``p50`` and so on; empty without durations."""
+    ordered = sorted(durations_ns)
+    return {
+        f"p{percent}": round(ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] / 1e6, 4)
+        for percent in wanted
+        if ordered
+    }

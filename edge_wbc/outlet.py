@@ -1,0 +1,79 @@
+"""Carries results to one sink in a thread of its own, so that no sink can hold up the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edge_wbc.channel import Channel
+from edge_wbc.errors import EdgeWbcError, OutputFailed
+from edge_wbc.metrics import Stages
+from edge_wbc.sinks.base import Sink
+from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+
+WAITING_RESULTS = 1024
+"""Frames' results that may wait for a sink; when it is full the pipeline waits, and a live source drops frames."""
+
+
+class Outlet:
+    """A sink with its queue and thread. A sink that fails gets nothing more; its error is kept."""
+
+    def __init__(self, sink: Sink, stages: Stages, notice: Callable[[str], None]) -> None:
+        self.sink = sink
+        self.error: EdgeWbcError | None = None
+        self._stages = stages
+        self._notice = notice
+        self._results: Channel[FrameResult | Refused] = Channel(WAITING_RESULTS)
+        self._end: tuple[Differential, Summary] | None = None
+        self._crash: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"edge-wbc {sink.uri}", daemon=True)
+
+    def open(self, session: Session) -> None:
+        """:raises EdgeWbcError: the sink can't be opened."""
+        self.sink.open(session)
+        self._thread.start()
+
+    def put(self, item: FrameResult | Refused) -> None:
+        self._results.put(item)
+
+    def finish(self, differential: Differential, summary: Summary) -> None:
+        """Let the sink deliver what waits, then the differential; returns at once."""
+        self._end = (differential, summary)
+        self._results.end()
+
+    def join(self, deadline: float) -> None:
+        """Wait until the sink has finished, at most until ``deadline`` on the monotonic clock."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._crash is not None:
+            raise self._crash
+        if self._thread.is_alive() and self.error is None:
+            self._fail(OutputFailed(f"{self.sink.uri}: did not finish in time; its last results may be missing"))
+
+    def close(self) -> None:
+        self._results.end()
+        self._thread.join(1.0)
+        self.sink.close()
+
+    def report(self) -> Mapping[str, Any]:
+        report = dict(self.sink.report())
+        return report | {"error": str(self.error)} if self.error else report
+
+    def _run(self) -> None:
+        try:
+            while (item := self._results.get()) is not None:
+                with self._stages.time(f"sink {self.sink.uri.partition(':')[0]}"):
+                    self.sink.refused(item) if isinstance(item, Refused) else self.sink.frame(item)
+            if self._end is not None:
+                self.sink.finish(*self._end)
+        except EdgeWbcError as error:
+            self._fail(error)
+        except BaseException as error:
+            self._crash = error
+            self._results.end()
+
+    def _fail(self, error: EdgeWbcError) -> None:
+        self.error = error
+        self._notice(str(error))
+        self._results.end()

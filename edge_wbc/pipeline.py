@@ -1,0 +1,239 @@
+"""From frames to results: source, locate and classify each in a thread, every sink in one of its own.
+
+    source ──▶ latest frame or queue ──▶ locate, crop ──▶ queue ──▶ classify, count ──▶ a queue a sink ──▶ sinks
+
+A live source keeps only its newest frame and what it skips is counted; a file source loses nothing. Ctrl-C, the end
+of the source and a fatal error end a session the same way: no new frames, what was seen is decided, sinks finish.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from edge_wbc.channel import Channel
+from edge_wbc.classify import LARGEST_BATCH, classify, cut
+from edge_wbc.outlet import Outlet
+from edge_wbc.differential import Tally
+from edge_wbc.engines.base import Engine
+from edge_wbc.errors import EdgeWbcError
+from edge_wbc.metrics import KEPT, Stages, percentiles_ms
+from edge_wbc.sinks.base import Sink
+from edge_wbc.sources.base import Source
+from edge_wbc.types import Cell, Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
+from edge_wbc.vision.locate import locate, locate_one
+
+WAITING_FRAMES = 4
+"""Frames a file source may be ahead, and located frames that may wait for the engine."""
+FINISH_S = 15.0
+"""How long sinks may take to deliver what they hold at the end of a session."""
+INTERRUPTED_FINISH_S = 1.5
+"""The same after Ctrl-C: the whole exit stays under 2 s."""
+
+
+class Located(NamedTuple):
+    """A frame with its cells and their crops, uint8 (N, S, S, 3) BGR."""
+
+    frame: Frame
+    cells: list[Cell]
+    crops: Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a session ended."""
+
+    summary: Summary
+    error: EdgeWbcError | None
+    """What ended the source before its time."""
+    failed_sinks: tuple[EdgeWbcError, ...]
+
+
+class Pipeline:
+    """One session over one source. ``run`` once; ``stop`` from any thread or signal handler."""
+
+    def __init__(
+        self,
+        source: Source,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        session: Session,
+        *,
+        limit: int | None = None,
+        notice: Callable[[str], None] = lambda line: None,
+        watch: Callable[[FrameResult, Differential], None] | None = None,
+    ) -> None:
+        """
+        :param session: its ``mode`` is ``field`` (any number of cells a frame) or ``cell`` (exactly one).
+        :param limit: take this many frames at most.
+        :param notice: called with one line for whatever the user should know at once.
+        :param watch: called after each decided frame, in the thread that runs ``run``.
+        """
+        self._source = source
+        self._engine = engine
+        self._session = session
+        self._limit = limit
+        self._notice = notice
+        self._watch = watch
+        self._stages = Stages()
+        self._incoming: Channel[Frame | Refused] = Channel(1 if source.live else WAITING_FRAMES, latest=source.live)
+        self._located: Channel[Located | Refused] = Channel(1 if source.live else WAITING_FRAMES)
+        self._outlets = [Outlet(sink, self._stages, notice) for sink in sinks]
+        self._stopped = threading.Event()
+        self._error: EdgeWbcError | None = None
+        self._crash: BaseException | None = None
+
+    def stop(self) -> None:
+        """End the session early; ``run`` then returns within 2 s with everything seen so far delivered."""
+        self._stopped.set()
+        self._incoming.end()
+
+    def run(self) -> Outcome:
+        """Run the session to its end.
+
+        :raises EnvironmentMissing: a sink could not be opened; nothing was done.
+        :raises OutputFailed: the same.
+        """
+        cv2.setNumThreads(1)  # stages overlap instead; OpenCV's own threads would only get in their way
+        opened: list[Outlet] = []
+        try:
+            for outlet in self._outlets:
+                outlet.open(self._session)
+                opened.append(outlet)
+            return self._run()
+        finally:
+            self.stop()
+            self._source.close()
+            for outlet in opened:
+                outlet.close()
+
+    def _run(self) -> Outcome:
+        threads = [
+            threading.Thread(target=self._guard, args=(work, channel), name=f"edge-wbc {name}", daemon=True)
+            for name, work, channel in (
+                ("source", self._read, self._incoming),
+                ("locate", self._locate, self._located),
+            )
+        ]
+        started = time.monotonic()
+        for thread in threads:
+            thread.start()
+        tally = Tally(self._engine.model.manifest.labels)
+        counts = _Counts()
+        self._classify(tally, counts)
+        if self._crash is not None:
+            raise self._crash
+        differential = tally.differential()
+        summary = self._summary(differential, counts, time.monotonic() - started)
+        deadline = time.monotonic() + (INTERRUPTED_FINISH_S if self._stopped.is_set() else FINISH_S)
+        for outlet in self._outlets:
+            outlet.finish(differential, summary)
+        for outlet in self._outlets:
+            outlet.join(deadline)
+        summary = self._summary(differential, counts, time.monotonic() - started)
+        failed = tuple(outlet.error for outlet in self._outlets if outlet.error is not None)
+        return Outcome(summary, self._error, failed)
+
+    def _guard(self, work: Callable[[], None], channel: Channel[Frame | Refused] | Channel[Located | Refused]) -> None:
+        """Run a stage; whatever ends it, the next stage learns that nothing more comes."""
+        try:
+            work()
+        except EdgeWbcError as error:
+            self._error = error
+            self._notice(str(error))
+        except BaseException as error:
+            self._crash = error
+        finally:
+            channel.end()
+
+    def _read(self) -> None:
+        started = time.perf_counter_ns()
+        for item in self._source.frames():
+            self._stages.add("read", time.perf_counter_ns() - started)
+            if not self._incoming.put(item):
+                return
+            started = time.perf_counter_ns()
+
+    def _locate(self) -> None:
+        taken = 0
+        while (self._limit is None or taken < self._limit) and (item := self._incoming.get()) is not None:
+            taken += 1
+            if isinstance(item, Refused):
+                self._located.put(item)
+                continue
+            with self._stages.time("locate"):
+                cells = [locate_one(item.pixels)] if self._session.mode == "cell" else locate(item.pixels)
+            with self._stages.time("crop"):
+                crops = cut(item.pixels, cells, self._engine)
+            self._located.put(Located(item, cells, crops))
+        self._incoming.end()
+
+    def _classify(self, tally: Tally, counts: _Counts) -> None:
+        while (item := self._located.get()) is not None:
+            batch, crops = [item], _crops_in(item)
+            while crops < LARGEST_BATCH and (more := self._located.get_waiting()) is not None:
+                batch.append(more)
+                crops += _crops_in(more)
+            self._decide(batch, tally, counts)
+
+    def _decide(self, batch: Sequence[Located | Refused], tally: Tally, counts: _Counts) -> None:
+        located = [item for item in batch if isinstance(item, Located)]
+        started = time.perf_counter_ns()
+        together = np.concatenate([item.crops for item in located]) if located else None
+        predictions = classify(together, self._engine) if together is not None else []
+        for _ in located:
+            self._stages.add("classify", (time.perf_counter_ns() - started) // len(located))
+        for item in batch:
+            if isinstance(item, Refused):
+                counts.refused += 1
+                self._notice(item.reason)
+                for outlet in self._outlets:
+                    outlet.put(item)
+                continue
+            own, predictions = predictions[: len(item.cells)], predictions[len(item.cells) :]
+            decided_ns = time.monotonic_ns()
+            result = FrameResult(item.frame, tuple(item.cells), tuple(own), counts.cells + 1, decided_ns)
+            tally.add(prediction.label for prediction in own)
+            counts.decided(result)
+            for outlet in self._outlets:
+                outlet.put(result)
+            if self._watch is not None:
+                self._watch(result, tally.differential())
+
+    def _summary(self, differential: Differential, counts: _Counts, seconds: float) -> Summary:
+        return Summary(
+            frames=counts.frames,
+            dropped=self._incoming.dropped,
+            refused=counts.refused,
+            cells=counts.cells,
+            fps=round(counts.frames / max(seconds, 1e-9), 2),
+            seconds=round(seconds, 3),
+            age_ms=percentiles_ms(counts.ages_ns, (50, 90, 99)),
+            stages=self._stages.summary(),
+            differential=differential,
+            sinks={outlet.sink.uri: outlet.report() for outlet in self._outlets},
+        )
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.frames = 0
+        self.refused = 0
+        self.cells = 0
+        self.ages_ns: list[int] = []
+
+    def decided(self, result: FrameResult) -> None:
+        self.frames += 1
+        self.cells += len(result.cells)
+        self.ages_ns.append(result.decided_ns - result.frame.time_ns)
+        del self.ages_ns[:-KEPT]
+
+
+def _crops_in(item: Located | Refused) -> int:
+    return len(item.crops) if isinstance(item, Located) else 0

@@ -1,0 +1,71 @@
+"""Results as plain dictionaries: the form of JSONL lines and ``--json`` summaries, which scripts rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import Any
+
+from edge_wbc.types import FrameResult, Refused, Session, Summary
+
+
+def place(origin: str) -> dict[str, str]:
+    """``path`` of a file, ``source`` of anything else."""
+    return {"source" if "://" in origin else "path": origin}
+
+
+def utc_ns(time_ns: int, session: Session) -> int:
+    """Monotonic time → nanoseconds since 1970."""
+    return session.started_unix_ns + time_ns - session.started_ns
+
+
+def utc_text(time_ns: int, session: Session) -> str:
+    """Monotonic time → ISO 8601 in UTC."""
+    moment = datetime.fromtimestamp(utc_ns(time_ns, session) / 1e9, timezone.utc)
+    return moment.isoformat(timespec="milliseconds")
+
+
+def session_record(session: Session) -> dict[str, Any]:
+    return {"type": "session", "event": "start", **asdict(session)}
+
+
+def end_record(session: Session, summary: Summary) -> dict[str, Any]:
+    return {"type": "session", "event": "end", "session_id": session.session_id, **asdict(summary)}
+
+
+def cell_records(result: FrameResult) -> Iterator[dict[str, Any]]:
+    for number, (cell, prediction) in enumerate(zip(result.cells, result.predictions, strict=True), result.first_cell):
+        yield {
+            "type": "cell",
+            **place(result.frame.origin),
+            "frame": result.frame.index,
+            "time_ns": result.frame.time_ns,
+            "cell": number,
+            "box": list(cell.box),
+            "score": cell.score,
+            "label": prediction.label,
+            "probability": prediction.probability,
+            "probabilities": dict(prediction.probabilities),
+        }
+
+
+def frame_record(result: FrameResult, session: Session) -> dict[str, Any]:
+    return {
+        "type": "frame",
+        **place(result.frame.origin),
+        "frame": result.frame.index,
+        "time_ns": result.frame.time_ns,
+        "utc": utc_text(result.frame.time_ns, session),
+        "cells": len(result.cells),
+    }
+
+
+def refused_record(refused: Refused) -> dict[str, Any]:
+    return {
+        "type": "frame",
+        **place(refused.origin),
+        "frame": refused.index,
+        "cells": 0,
+        "refused": refused.reason,
+    }

@@ -1,0 +1,57 @@
+"""Results as lines on standard output, for a person who watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from edge_wbc.errors import OutputFailed
+from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.uri import Uri
+
+
+class ConsoleSink:
+    """A line a cell: frame, class, probability, place."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._cells = 0
+
+    def open(self, session: Session) -> None:
+        self._print(f"# {session.model} on {session.engine}, {session.mode} mode. Research use only.")
+
+    def frame(self, result: FrameResult) -> None:
+        name = PurePath(result.frame.origin).name if "://" not in result.frame.origin else ""
+        for cell, prediction in zip(result.cells, result.predictions, strict=True):
+            box = cell.box
+            self._print(
+                f"{result.frame.index:>6}  {prediction.label:<20} {prediction.probability:6.1%}  "
+                f"{box.width:>4}×{box.height:<4} at {box.xmin:>5},{box.ymin:<5} {name}".rstrip()
+            )
+            self._cells += 1
+
+    def refused(self, refused: Refused) -> None:
+        pass
+
+    def finish(self, differential: Differential, summary: Summary) -> None:
+        self._print("", end="")
+
+    def close(self) -> None:
+        pass
+
+    def report(self) -> Mapping[str, Any]:
+        return {"cells": self._cells}
+
+    def _print(self, line: str, end: str = "\n") -> None:
+        try:
+            sys.stdout.write(line + end)
+            sys.stdout.flush()
+        except OSError as error:
+            raise OutputFailed(f"standard output: {error.strerror or error}; other outputs are complete") from None
+
+
+def open_console(uri: Uri) -> ConsoleSink:
+    uri.allow()
+    return ConsoleSink(uri.text)

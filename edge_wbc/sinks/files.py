@@ -1,0 +1,123 @@
+"""Results to files: one JSON object a line, or CSV with a line a cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edge_wbc.errors import OutputFailed, UsageError
+from edge_wbc.records import cell_records, end_record, frame_record, refused_record, session_record
+from edge_wbc.types import CLASSES, Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.uri import Uri
+
+
+class _File:
+    """A text file that is written through at once: what was written survives the process."""
+
+    def __init__(self, uri: str, path: Path) -> None:
+        self.uri = uri
+        self._path = path
+        self._raw: io.FileIO | None = None
+        self._lines = 0
+
+    def open(self, session: Session) -> None:
+        try:
+            self._raw = io.FileIO(self._path, "w")
+        except OSError as error:
+            raise OutputFailed(f"{self._path}: can't be written ({_reason(error)}); choose another place") from None
+
+    def write(self, text: str, lines: int) -> None:
+        assert self._raw is not None
+        data = memoryview(text.encode())
+        try:
+            while data:
+                data = data[self._raw.write(data) :]
+        except OSError as error:
+            raise OutputFailed(
+                f"{self._path}: writing stopped after {self._lines} lines ({_reason(error)}); "
+                "make room and run again, other outputs are complete"
+            ) from None
+        self._lines += lines
+
+    def close(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+
+    def report(self) -> Mapping[str, Any]:
+        return {"path": str(self._path), "lines": self._lines}
+
+
+class JsonlSink(_File):
+    """``session``, ``frame`` and ``cell`` lines; the last ``session`` line holds the summary."""
+
+    def open(self, session: Session) -> None:
+        super().open(session)
+        self._session = session
+        self._lines_of(session_record(session))
+
+    def frame(self, result: FrameResult) -> None:
+        self._lines_of(frame_record(result, self._session), *cell_records(result))
+
+    def refused(self, refused: Refused) -> None:
+        self._lines_of(refused_record(refused))
+
+    def finish(self, differential: Differential, summary: Summary) -> None:
+        self._lines_of(end_record(self._session, summary))
+
+    def _lines_of(self, *records: Mapping[str, Any]) -> None:
+        dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+        self.write("".join(dump(record) + "\n" for record in records), len(records))
+
+
+class CsvSink(_File):
+    """A header and a line a cell; frames without cells leave no line."""
+
+    _FIELDS = ("origin", "frame", "time_ns", "cell", "xmin", "ymin", "width", "height", "score", "label", "probability")
+
+    def open(self, session: Session) -> None:
+        super().open(session)
+        self._rows([[*self._FIELDS, *CLASSES]])
+
+    def frame(self, result: FrameResult) -> None:
+        self._rows(
+            [
+                [result.frame.origin, record["frame"], record["time_ns"], record["cell"], *record["box"]]
+                + [record["score"], record["label"], record["probability"]]
+                + [record["probabilities"].get(name, "") for name in CLASSES]
+                for record in cell_records(result)
+            ]
+        )
+
+    def refused(self, refused: Refused) -> None:
+        pass
+
+    def finish(self, differential: Differential, summary: Summary) -> None:
+        pass
+
+    def _rows(self, rows: list[list[Any]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        self.write(text.getvalue(), len(rows))
+
+
+def open_jsonl(uri: Uri) -> JsonlSink:
+    return JsonlSink(uri.text, _path(uri))
+
+
+def open_csv(uri: Uri) -> CsvSink:
+    return CsvSink(uri.text, _path(uri))
+
+
+def _path(uri: Uri) -> Path:
+    uri.allow()
+    if not uri.path:
+        raise UsageError(f"{uri.text}: names no file; write {uri.scheme}:PATH")
+    return Path(uri.path)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

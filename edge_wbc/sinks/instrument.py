@@ -1,0 +1,92 @@
+"""Results to an instrument on a serial port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import firmware_bridge as bridge
+from edge_wbc.errors import EnvironmentMissing, OutputFailed, UsageError
+from edge_wbc.records import utc_ns
+from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.uri import Uri
+
+DRAIN_S = 10.0
+"""How long the instrument may take to acknowledge what is in flight at the end of a session."""
+
+
+class InstrumentSink:
+    """Every cell as CELL_RESULT, the differential at the end as DIFFERENTIAL, each acknowledged."""
+
+    def __init__(self, uri: str, port: str, baud: int) -> None:
+        self.uri = uri
+        self._port = port
+        self._baud = baud
+        self._link: bridge.InstrumentLink | None = None
+
+    def open(self, session: Session) -> None:
+        self._session = session
+        try:
+            self._link = bridge.InstrumentLink.open(self._port, baud=self._baud)
+        except bridge.LinkError as error:
+            raise EnvironmentMissing(str(error)) from None
+
+    def frame(self, result: FrameResult) -> None:
+        for number, (cell, prediction) in enumerate(
+            zip(result.cells, result.predictions, strict=True), result.first_cell
+        ):
+            time_ns = utc_ns(result.frame.time_ns, self._session)
+            self._send(bridge.CellResult(number, time_ns, prediction.label, prediction.probability, cell.box))
+
+    def refused(self, refused: Refused) -> None:
+        pass
+
+    def finish(self, differential: Differential, summary: Summary) -> None:
+        counts = {label: share.count for label, share in differential.shares.items()}
+        self._send(bridge.Differential(counts, differential.total, differential.unidentified))
+        assert self._link is not None
+        try:
+            left = self._link.drain(DRAIN_S)
+        except bridge.LinkError as error:
+            raise self._failed(error) from None
+        if left:
+            raise OutputFailed(
+                f"{self._port}: {left} results not acknowledged within {DRAIN_S:.0f} s; "
+                "check the instrument and run again"
+            )
+
+    def close(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+    def report(self) -> Mapping[str, Any]:
+        return asdict(self._link.counters) if self._link is not None else {}
+
+    def _send(self, message: bridge.CellResult | bridge.Differential) -> None:
+        assert self._link is not None
+        try:
+            self._link.send(message)
+        except bridge.LinkError as error:
+            raise self._failed(error) from None
+
+    def _failed(self, error: bridge.LinkError) -> OutputFailed:
+        counters = self.report()
+        return OutputFailed(
+            f"{error} ({counters['acknowledged']} of {counters['sent']} results were acknowledged; "
+            "other outputs are complete)"
+        )
+
+
+def open_serial(uri: Uri) -> InstrumentSink:
+    """``serial:///dev/ttyACM0?baud=115200``.
+
+    :raises UsageError: no port named.
+    """
+    uri.allow("baud")
+    if not uri.path:
+        raise UsageError(f"{uri.text}: names no port; write for example serial:///dev/ttyACM0")
+    baud = uri.option("baud", int, 115200)
+    if baud <= 0:
+        raise UsageError(f"{uri.text}: baud must be positive; write for example baud=115200")
+    return InstrumentSink(uri.text, uri.path, baud)

@@ -1,0 +1,55 @@
+"""The contract of a source, and the table of sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, cast
+
+from edge_wbc.types import Frame, Refused
+from edge_wbc.uri import Uri, load, parse, table_with_plugins
+
+
+class Source(Protocol):
+    """Where frames come from.
+
+    Call order: construct (cheap, checks its arguments) → ``frames()`` once → ``close()``, also after an error.
+    """
+
+    uri: str
+    live: bool
+    """True: frames come whether or not anyone takes them, and only the newest matters. False: none is lost."""
+
+    def frames(self) -> Iterator[Frame | Refused]:
+        """Yield frames in order until the source ends; a frame that can't be used comes as ``Refused``.
+
+        :raises SourceError: the source as a whole can't be read.
+        :raises CameraError: the camera is not there or went away.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device or file. Safe to call twice and from another thread than the one that iterates."""
+        ...
+
+
+SOURCES: dict[str, str] = {
+    "file": "edge_wbc.sources.files:open_path",
+    "smear": "edge_wbc.sources.smear:open_smear",
+    "v4l2": "edge_wbc.sources.camera:open_v4l2",
+    "camera": "edge_wbc.sources.camera:open_index",
+    "rtsp": "edge_wbc.sources.camera:open_stream",
+    "http": "edge_wbc.sources.camera:open_stream",
+}
+"""Scheme → ``module:function(Uri) -> Source``, imported when asked for. Other packages add theirs by the
+entry-point group ``edge_wbc.sources``."""
+
+
+def open_source(text: str) -> Source:
+    """Open a source by URI; text without a scheme is a path.
+
+    :raises UsageError: unknown scheme or option.
+    :raises SourceError: the path is not there or holds nothing that can be read.
+    """
+    table = table_with_plugins(SOURCES, "edge_wbc.sources")
+    uri: Uri = parse(text, table, plain="file")
+    return cast(Source, load(table[uri.scheme])(uri))

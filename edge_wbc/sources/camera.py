@@ -1,0 +1,90 @@
+"""Cameras and streams through OpenCV: live, only the newest frame matters."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+
+from edge_wbc.errors import CameraError, SourceError, UsageError
+from edge_wbc.sources.files import check_pixels
+from edge_wbc.types import Frame, Refused
+from edge_wbc.uri import Uri
+
+
+class Camera:
+    """Any device or stream that ``cv2.VideoCapture`` opens."""
+
+    live = True
+
+    def __init__(self, uri: str, capture: cv2.VideoCapture) -> None:
+        self.uri = uri
+        self._capture = capture
+        self._reading = threading.Lock()
+        self._closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame | Refused]:
+        index = 0
+        while not self._closed.is_set():
+            with self._reading:
+                good, pixels = self._capture.read()
+            time_ns = time.monotonic_ns()
+            if not good and self._closed.is_set():
+                return
+            if not good:
+                raise CameraError(f"{self.uri}: the camera stopped giving frames; check its cable and start again")
+            try:
+                yield Frame(check_pixels(pixels, self.uri), index, time_ns, self.uri)
+            except SourceError as error:
+                yield Refused(index, self.uri, str(error))
+            index += 1
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._reading.acquire(timeout=1.0):  # a stuck driver keeps its thread; the process may still end
+            self._capture.release()
+            self._reading.release()
+
+
+def open_v4l2(uri: Uri) -> Camera:
+    """``v4l2:///dev/video0``.
+
+    :raises CameraError: no such device, or it gives no frames.
+    """
+    uri.allow()
+    if not Path(uri.path).exists():
+        raise CameraError(f"{uri.text}: no such camera; `edge-wbc sources` lists what is here")
+    return _opened(uri, cv2.VideoCapture(uri.path, cv2.CAP_V4L2))
+
+
+def open_index(uri: Uri) -> Camera:
+    """``camera://0``: the camera OpenCV counts as the first, second …
+
+    :raises UsageError: not a number.
+    :raises CameraError: no such camera.
+    """
+    uri.allow()
+    if not uri.path.isdigit():
+        raise UsageError(f"{uri.text}: write camera://0 for the first camera, camera://1 for the second")
+    return _opened(uri, cv2.VideoCapture(int(uri.path)))
+
+
+def open_stream(uri: Uri) -> Camera:
+    """``rtsp://…`` or ``http://…``, as OpenCV reads it.
+
+    :raises CameraError: the stream can't be opened.
+    """
+    return _opened(uri, cv2.VideoCapture(uri.text))
+
+
+def _opened(uri: Uri, capture: cv2.VideoCapture) -> Camera:
+    if not capture.isOpened():
+        capture.release()
+        raise CameraError(
+            f"{uri.text}: can't be opened; check that it is connected, not in use, and that you may read it"
+        )
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return Camera(uri.text, capture)

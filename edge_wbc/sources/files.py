@@ -1,0 +1,179 @@
+"""Frames from image files, folders of them, and video files. Nothing is lost: whoever reads sets the pace."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+MOST_PIXELS = 64_000_000
+"""Largest frame accepted, 8000×8000."""
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # read once, when cv2 first decodes
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+
+from edge_wbc.errors import SourceError  # noqa: E402
+from edge_wbc.types import Frame, Pixels, Refused  # noqa: E402
+from edge_wbc.uri import Uri  # noqa: E402
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
+SMALLEST_PX = 32
+
+
+def read_image(path: Path) -> Pixels:
+    """Decode a still image.
+
+    :returns: (height, width, 3) uint8 BGR.
+    :raises SourceError: missing, empty, truncated, not an image, not 8-bit colour, or of an unusable size.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise SourceError(f"{path}: {_reason(error)}; check the path") from None
+    if not data:
+        raise SourceError(f"{path}: the file is empty; copy it again")
+    if _is_truncated(data):
+        raise SourceError(f"{path}: the image breaks off before its end; copy it again")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        if "PIXELS" in str(error):
+            raise SourceError(
+                f"{path}: more than {MOST_PIXELS // 10**6} million pixels; cut it into fields of at most 8000×8000"
+            ) from None
+        pixels = None
+    if pixels is None:
+        raise SourceError(f"{path}: not an image; give JPEG, PNG, BMP or TIFF")
+    return check_pixels(pixels, str(path))
+
+
+def check_pixels(pixels: npt.NDArray[Any], name: str) -> Pixels:
+    """Refuse what can't be a colour frame of a stained smear.
+
+    :returns: (height, width, 3) uint8 BGR; an alpha channel is left out.
+    :raises SourceError: grey, deeper than 8 bits, too small or too large.
+    """
+    if pixels.dtype != np.uint8:
+        raise SourceError(f"{name}: {pixels.dtype.itemsize * 8}-bit image; save it with 8 bits a channel")
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise SourceError(f"{name}: grey image; stain can't be told without colour, give a colour image")
+    height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST_PX:
+        raise SourceError(f"{name}: {width}×{height} pixels; a frame needs at least {SMALLEST_PX}×{SMALLEST_PX}")
+    if height * width > MOST_PIXELS:
+        raise SourceError(
+            f"{name}: {width}×{height} pixels, over {MOST_PIXELS // 10**6} million; "
+            "cut it into fields of at most 8000×8000"
+        )
+    return pixels if pixels.shape[2] == 3 else np.ascontiguousarray(pixels[:, :, :3])
+
+
+class ImageFiles:
+    """Still images, one frame each, in the order given."""
+
+    live = False
+
+    def __init__(self, uri: str, paths: Sequence[Path]) -> None:
+        self.uri = uri
+        self.paths = paths
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def frames(self) -> Iterator[Frame | Refused]:
+        for index, path in enumerate(self.paths):
+            if self._closed:
+                return
+            time_ns = time.monotonic_ns()
+            try:
+                yield Frame(read_image(path), index, time_ns, str(path))
+            except SourceError as error:
+                yield Refused(index, str(path), str(error))
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class VideoFile:
+    """Every frame of a video file."""
+
+    live = False
+
+    def __init__(self, path: Path) -> None:
+        self.uri = str(path)
+        if not path.stat().st_size:
+            raise SourceError(f"{path}: the file is empty; record or copy it again")
+        self._capture = cv2.VideoCapture(str(path))
+        self._closed = False
+        if not self._capture.isOpened():
+            raise SourceError(f"{path}: not a video that OpenCV can read; convert it, for example to MP4 with H.264")
+
+    def frames(self) -> Iterator[Frame | Refused]:
+        index = 0
+        try:
+            while not self._closed:
+                time_ns = time.monotonic_ns()
+                good, pixels = self._capture.read()
+                if not good:
+                    break
+                try:
+                    yield Frame(check_pixels(pixels, f"{self.uri} frame {index}"), index, time_ns, self.uri)
+                except SourceError as error:
+                    yield Refused(index, self.uri, str(error))
+                index += 1
+        finally:
+            self._capture.release()
+        if not index and not self._closed:
+            raise SourceError(f"{self.uri}: no frame could be decoded; convert it, for example to MP4 with H.264")
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def open_path(uri: Uri) -> ImageFiles | VideoFile:
+    """A file or folder.
+
+    :raises SourceError: it is not there, or a folder holds no image.
+    """
+    uri.allow()
+    path = Path(uri.path)
+    if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+        return VideoFile(path)
+    return open_images([path], uri.text)
+
+
+def open_images(paths: Sequence[Path], uri: str | None = None) -> ImageFiles:
+    """Image files, and the images in folders and their subfolders in the order of their names.
+
+    :raises SourceError: a path is not there, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            if not inside:
+                raise SourceError(f"{path}: no image in this folder; give one with JPEG, PNG, BMP or TIFF files")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise SourceError(f"{path}: no such file or folder; check the path")
+    return ImageFiles(uri or " ".join(map(str, paths)), found)
+
+
+def _is_truncated(data: bytes) -> bool:
+    """True if a JPEG or PNG lacks its end. Inside a JPEG's scan no marker can occur, so its end mark must follow the
+    start of the last scan; the end mark of a thumbnail stands before it."""
+    if data.startswith(b"\xff\xd8"):
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    return data.startswith(b"\x89PNG") and b"IEND" not in data[-4096:]
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

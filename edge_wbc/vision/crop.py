@@ -1,0 +1,35 @@
+"""The one crop function: used by training, calibration, evaluation, bench and the live pipeline alike."""
+
+from __future__ import annotations
+
+import cv2
+
+from edge_wbc.types import Box, Pixels
+
+MARGIN = 1.5
+"""Side of the crop in lengths of the box's longer side: the neighbours in view tell the cell's true size."""
+
+
+def crop(pixels: Pixels, box: Box, size: int, *, margin: float = MARGIN, out: Pixels | None = None) -> Pixels:
+    """Cut a square around a cell and bring it to the network's size.
+
+    The square is centred on the box, ``margin`` × its longer side wide; what lies outside the frame repeats the
+    frame's edge. Shrinking averages areas, enlarging interpolates linearly.
+
+    :param pixels: (height, width, 3) uint8 BGR.
+    :param size: side of the result in pixels.
+    :param out: (size, size, 3) uint8 to write into; a new array otherwise.
+    :returns: (size, size, 3) uint8 BGR.
+    """
+    height, width = pixels.shape[:2]
+    side = max(1, round(margin * max(box.width, box.height)))
+    left = round(box.xmin + box.width / 2 - side / 2)
+    top = round(box.ymin + box.height / 2 - side / 2)
+    inside = pixels[max(0, top) : max(1, min(height, top + side)), max(0, left) : max(1, min(width, left + side))]
+    before_y, before_x = max(0, -top), max(0, -left)
+    after_y, after_x = side - before_y - inside.shape[0], side - before_x - inside.shape[1]
+    if before_y or before_x or after_y or after_x:
+        inside = cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
+    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    result: Pixels = cv2.resize(inside, (size, size), dst=out, interpolation=interpolation)
+    return result

@@ -1,0 +1,40 @@
+"""Cells outlined and named on a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+
+from edge_wbc.types import UNIDENTIFIED, Box, Pixels
+
+_COLOURS = {
+    "neutrophil": (170, 60, 20),
+    "eosinophil": (20, 70, 220),
+    "basophil": (130, 20, 110),
+    "lymphocyte": (60, 120, 20),
+    "monocyte": (20, 120, 180),
+    "immature granulocyte": (90, 90, 90),
+    "erythroblast": (40, 40, 150),
+    "platelet": (120, 120, 0),
+    UNIDENTIFIED: (0, 0, 0),
+}
+
+
+def draw_cells(pixels: Pixels, boxes: Sequence[Box], captions: Sequence[tuple[str, str]]) -> Pixels:
+    """A copy of the frame with each box outlined in its class's colour.
+
+    :param captions: per box: label, and the text to write.
+    """
+    picture: Pixels = pixels.copy()
+    for box, (label, text) in zip(boxes, captions, strict=True):
+        colour = _COLOURS.get(label, (0, 0, 0))
+        cv2.rectangle(picture, box, colour, 2, cv2.LINE_AA)
+        (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+        left = min(box.xmin, picture.shape[1] - width - 6)
+        top = box.ymin - height - below - 4 if box.ymin > height + below + 4 else box.ymin + box.height
+        cv2.rectangle(picture, (left, top), (left + width + 6, top + height + below + 4), colour, cv2.FILLED)
+        cv2.putText(
+            picture, text, (left + 3, top + height + 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
+        )
+    return picture

@@ -1,0 +1,111 @@
+"""The verb ``export``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.errors import EnvironmentMissing, UsageError
+
+if TYPE_CHECKING:
+    from edge_wbc.manifest import Model
+    from edge_wbc.types import Pixels
+    from training.datasets import Sample
+
+UNIDENTIFIED_BELOW = 0.5
+"""Below it the network itself holds every class for more likely wrong than right."""
+SIMULATED_CROPS = 64
+
+
+@click.command()
+@click.argument("weights_file", metavar="WEIGHTS", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="The graph.  [default: WEIGHTS with .onnx]"
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Real cells, laid out as for training: their locked groups verify the graph and set its temperature.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was verified as one JSON object.")
+def export(weights_file: Path, out: Path | None, data: Path | None, as_json: bool) -> None:
+    """Turn WEIGHTS into an ONNX graph with everything inside, verified, its manifest beside it."""
+    try:
+        import onnx  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError:
+        raise EnvironmentMissing("export needs PyTorch and onnx; pip install 'edge-wbc[train,export]'") from None
+    from export.graph import Decision, fit_temperature, logits_of, write_graph
+    from training import weights
+
+    out = out or weights_file.with_suffix(".onnx")
+    if out.suffix != ".onnx" or not out.parent.is_dir():
+        raise UsageError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
+    network, labels, record = weights.load(weights_file)
+    if data is None:
+        samples: list[Sample] = []
+        crops, crops_from = _simulated_crops(), "simulated cells"
+        decision = Decision(1.0, UNIDENTIFIED_BELOW, "not fitted: no real cells were given")
+    else:
+        crops, samples, crops_from = _locked_crops(data, labels)
+        temperature = fit_temperature(logits_of(network, crops), [labels.index(sample.label) for sample in samples])
+        decision = Decision(
+            temperature, UNIDENTIFIED_BELOW, "0.5 of the probability, temperature fitted on locked groups"
+        )
+    description = f"leukonet, {len(labels)} classes of blood cells"
+    model, parity = write_graph(out, network, labels, record, decision, crops, crops_from, description)
+    if samples:
+        _write_metrics(model, samples)
+    if as_json:
+        print_json({"graph": str(out), **asdict(parity), **asdict(decision)})
+    worst = max(parity.worst_difference.values())
+    say(f"wrote {out}: {parity.crops} crops of {crops_from}, worst difference {worst:.1e}, gate {parity.gate:g}")
+    if data is None:
+        say("temperature and threshold were not fitted; give --data for figures on real cells")
+    say(f"next: edge-wbc classify PATH --model {out}")
+
+
+def _locked_crops(data: Path, labels: tuple[str, ...]) -> tuple[Pixels, list[Sample], str]:
+    from training.crops import run_time_crops
+    from training.datasets import locked_groups, read_all, split
+
+    samples = [sample for sample in split(read_all(data), locked_groups())[1] if sample.label in labels]
+    if not samples:
+        raise UsageError(f"--data {data}: holds no locked group; leave --data out to verify on simulated cells")
+    with progress("cutting crops", len(samples)) as advance:
+        return run_time_crops(samples, advance), samples, "locked groups of real images"
+
+
+def _simulated_crops() -> Pixels:
+    import numpy as np
+
+    from edge_wbc.sources.base import open_source
+    from edge_wbc.types import Frame
+    from edge_wbc.vision.crop import crop
+    from training.leukonet import CROP_PX
+
+    frames = open_source(f"smear://?seed=1&cells={SIMULATED_CROPS}").frames()
+    shown = [frame for frame in frames if isinstance(frame, Frame)]
+    return np.stack([crop(frame.pixels, cell.box, CROP_PX) for frame in shown for cell in frame.truth or ()])
+
+
+def _write_metrics(model: Model, samples: Sequence[Sample]) -> None:
+    """Score the finished graph on the locked groups and add the figures to its manifest."""
+    from edge_wbc.engines.base import open_engine
+    from edge_wbc.manifest import manifest_path, write_manifest
+    from training.evaluate import forced, report, score
+
+    engine = open_engine("onnxruntime", model)
+    with progress("scoring", len(samples)) as advance:
+        scored = score(samples, engine, "cell", advance)
+    metrics: dict[str, Any] = {"on": "locked groups, cell mode; pbc is split by image, so its figures are optimistic"}
+    for source in sorted({sample.source for sample in samples}):
+        part = [item for item in scored if item.sample.source == source]
+        metrics[source] = asdict(report(part)) | {"accuracy_forced": report(forced(part)).accuracy}
+        del metrics[source]["unreadable"]
+    write_manifest(manifest_path(model.graph), model.manifest.model_copy(update={"metrics": metrics}))

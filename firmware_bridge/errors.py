@@ -1,0 +1,45 @@
+"""What can go wrong on the serial link. Every message is one line: what happened, then what to do.
+
+LinkError
+├── PortAbsentError     no such port, or the path is not a serial port
+├── PortDeniedError     this user may not open the port
+├── PortBusyError       another program holds the port
+├── PortLostError       the port vanished while it was open
+├── NoAnswerError       nothing on the port answers, or it stopped answering
+├── QueueFullError      more messages wait for an answer than the queue holds
+└── ProtocolError       both ends talk, but do not agree, or a value does not fit its field
+"""
+
+from __future__ import annotations
+
+
+class LinkError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class PortAbsentError(LinkError):
+    """There is no such port, or the path is not a serial port."""
+
+
+class PortDeniedError(LinkError):
+    """This user may not open the port."""
+
+
+class PortBusyError(LinkError):
+    """Another program holds the port."""
+
+
+class PortLostError(LinkError):
+    """The port vanished while it was open."""
+
+
+class NoAnswerError(LinkError):
+    """Nothing on the port answers HELLO, or the instrument stopped answering."""
+
+
+class QueueFullError(LinkError):
+    """More messages wait for an answer than the queue holds."""
+
+
+class ProtocolError(LinkError):
+    """The two ends do not agree, or a value does not fit its field."""

@@ -1,0 +1,248 @@
+"""A simulated instrument on a pseudo-terminal: the instrument's half of the protocol, and a print of what
+it applies.
+
+It keeps its own ledger of what was applied, apart from the receiver's rule, so that a double or a hole
+would show.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import sys
+import time
+import tty
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+
+from firmware_bridge.delivery import Receiver, seq_distance
+from firmware_bridge.messages import CellResult, Differential, MessageType
+from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+
+_READ_BYTES = 4096
+_IDLE_S = 0.01
+_LATEST_PRINT_S = 0.1
+
+
+class Simulator:
+    """The simulated instrument without its port: bytes in, bytes and lines out."""
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
+        self._as_json = as_json
+        self._quiet = quiet
+        self._receiver = Receiver(boot_id=int.from_bytes(os.urandom(4), "little"), unique_id=b"simulator")
+        self._decoder = FrameDecoder()
+        self._ledger: dict[int, int] = {}
+        self.lines: list[str] = []
+        """What is to be printed next; the caller empties it."""
+        self.labels: Counter[str] = Counter()
+        self.differentials = 0
+        self.doubled = 0
+        self.out_of_order = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes from the host and return the answer, the last of successive acknowledgements standing
+        for all.
+        """
+        answers: list[Frame] = []
+        for frame in self._decoder.feed(data):
+            answer, message = self._receiver.receive(frame)
+            if message is not None:
+                self._apply(frame.seq, message)
+            if answer is not None:
+                if answers and answer.type == answers[-1].type == MessageType.ACK:
+                    answers.pop()
+                answers.append(answer)
+        return b"".join(map(encode_frame, answers))
+
+    def totals(self) -> str:
+        """Return the final line."""
+        applied, crc_errors = sum(self.labels.values()), self._decoder.crc_errors
+        if self._as_json:
+            return json.dumps(
+                {
+                    "type": "total",
+                    "applied": applied,
+                    "differentials": self.differentials,
+                    "doubled": self.doubled,
+                    "out_of_order": self.out_of_order,
+                    "crc_errors": crc_errors,
+                    "labels": dict(self.labels),
+                }
+            )
+        return (
+            f"applied {applied} results, {self.differentials} differentials, doubled {self.doubled}, "
+            f"out of order {self.out_of_order}, crc errors {crc_errors}"
+        )
+
+    def _apply(self, seq: int, message: CellResult | Differential) -> None:
+        step = seq_distance(seq, self._ledger.get(self._receiver.stream_id, 0))
+        if step <= 0:
+            self.doubled += 1
+        else:
+            self.out_of_order += step > 1
+            self._ledger[self._receiver.stream_id] = seq
+        if isinstance(message, CellResult):
+            self.labels[message.label] += 1
+        else:
+            self.differentials += 1
+        if not self._quiet:
+            self.lines.append(self._line(seq, message))
+
+    def _line(self, seq: int, message: CellResult | Differential) -> str:
+        if isinstance(message, CellResult):
+            if self._as_json:
+                return json.dumps(
+                    {
+                        "type": "applied",
+                        "seq": seq,
+                        "cell": message.cell_id,
+                        "label": message.label,
+                        "probability": round(message.probability, 6),
+                        "box": message.box,
+                    }
+                )
+            xmin, ymin, width, height = message.box
+            return (
+                f"applied {seq}: cell {message.cell_id} {message.label} {message.probability:.3f} "
+                f"at {xmin},{ymin} {width}x{height}"
+            )
+        if self._as_json:
+            return json.dumps(
+                {
+                    "type": "differential",
+                    "seq": seq,
+                    "counts": dict(message.counts),
+                    "total": message.total,
+                    "unidentified": message.unidentified,
+                }
+            )
+        counts = ", ".join(f"{name} {count}" for name, count in message.counts.items() if count)
+        return f"differential {seq}: {counts or 'no cells'}; total {message.total}, unidentified {message.unidentified}"
+
+
+def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = False) -> None:
+    """Run a simulated instrument until SIGTERM or SIGINT; call it in the main thread, where signals arrive.
+
+    Prints the port on the first line, then what is applied, and last the totals.
+
+    :raises FileExistsError: ``link`` names something that is not a symbolic link.
+    :raises OSError: there is no pseudo-terminal left, or ``link`` cannot be made.
+    """
+    simulator = Simulator(as_json=as_json, quiet=quiet)
+    with suppress(BrokenPipeError):
+        printer = _Printer(sys.stdout.fileno())
+        with ExitStack() as stack:
+            stop = stack.enter_context(_stop_signals())
+            # without its own hold on the host's end every read would fail while no host is there
+            instrument_end, host_end = os.openpty()
+            stack.callback(os.close, host_end)
+            stack.callback(os.close, instrument_end)
+            tty.setraw(host_end)
+            os.set_blocking(instrument_end, False)
+            port = os.ttyname(host_end)
+            if link is not None:
+                stack.enter_context(_symlink(port, link))
+            printer.add(json.dumps({"type": "port", "port": port}) if as_json else f"port: {port}")
+            printer.offer()
+            _serve(simulator, instrument_end, stop, printer)
+        printer.add(*simulator.lines, simulator.totals())
+        printer.finish()
+
+
+class _Printer:
+    """Prints without waiting for a slow reader: lines that a full pipe does not take stay in memory."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._writable = select.poll()
+        self._writable.register(descriptor, select.POLLOUT)
+        self.pending = bytearray()
+
+    def add(self, *lines: str) -> None:
+        self.pending += "".join(f"{line}\n" for line in lines).encode()
+
+    def offer(self) -> None:
+        while self.pending and self._writable.poll(0):
+            self._write()
+
+    def finish(self) -> None:
+        while self.pending:
+            self._write()
+
+    def _write(self) -> None:
+        del self.pending[: os.write(self._descriptor, self.pending[: select.PIPE_BUF])]
+
+
+def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: _Printer) -> None:
+    poll = select.poll()
+    poll.register(instrument_end, select.POLLIN)
+    poll.register(stop, select.POLLIN)
+    print_at = 0.0
+    while True:
+        unprinted = simulator.lines or printer.pending
+        ready = [descriptor for descriptor, _ in poll.poll(_IDLE_S * 1000 if unprinted else None)]
+        if stop in ready:
+            return
+        if ready:
+            answer = simulator.feed(os.read(instrument_end, _READ_BYTES))
+            if answer:
+                _answer(instrument_end, answer)
+        if unprinted and (not ready or time.monotonic() >= print_at):
+            printer.add(*simulator.lines)
+            simulator.lines.clear()
+            printer.offer()
+            print_at = time.monotonic() + _LATEST_PRINT_S
+
+
+def _answer(instrument_end: int, answer: bytes) -> None:
+    """Write an answer; where no host takes it, it is lost, as on a wire."""
+    try:
+        os.write(instrument_end, answer)
+    except BlockingIOError:
+        return
+
+
+@contextmanager
+def _stop_signals() -> Iterator[int]:
+    """Yield a descriptor that becomes readable on SIGTERM or SIGINT."""
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """The wake-up descriptor tells of the signal."""
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    descriptor = signal.set_wakeup_fd(writer)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(descriptor)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)
+
+
+@contextmanager
+def _symlink(port: str, link: str) -> Iterator[None]:
+    if os.path.islink(link):
+        os.unlink(link)
+    elif os.path.exists(link):
+        raise FileExistsError(f"{link} exists and is not a symbolic link; choose another path or remove it")
+    os.symlink(port, link)
+    try:
+        yield
+    finally:
+        if os.path.islink(link) and os.readlink(link) == port:
+            os.unlink(link)
+
+
+if __name__ == "__main__":
+    from firmware_bridge.cli import simulate_command
+
+    simulate_command()

@@ -1,0 +1,114 @@
+"""The verbs ``train`` and ``evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.session import model_options
+from edge_wbc.errors import EnvironmentMissing, UsageError
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder with kaggle/, bccd/, pbc/, chula/, or with one folder a class.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("leukonet.safetensors"), show_default=True
+)
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: the recipe's 9000]")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--smoke", is_flag=True, help="A few steps on a few images, to see that everything works.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was trained as one JSON object.")
+def train(data: Path, out: Path, steps: int | None, seed: int, smoke: bool, as_json: bool) -> None:
+    """Fit leukonet to labelled cells; locked groups stay out."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise EnvironmentMissing("training needs PyTorch; pip install 'edge-wbc[train]'") from None
+    from training import weights
+    from training.crops import stored_crops
+    from training.datasets import locked_groups, read_all, split
+    from training.train import Recipe, Step, fit, record
+
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {out}: weights are written as safetensors; name the file {out.stem}.safetensors")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {out}: the folder {out.parent} does not exist; create it first")
+    training, locked = split(read_all(data), locked_groups())
+    recipe = Recipe(seed=seed, **({"steps": steps} if steps else {}))
+    if smoke:
+        training = training[:: max(1, len(training) // 64)]
+        recipe = Recipe(steps=steps or 4, batch=8, warmup_steps=2, seed=seed)
+    say(f"{len(training)} cells to train on, {len(locked)} in locked groups left out")
+    with progress("cutting crops", len(training)) as advance:
+        crops = stored_crops(training, advance)
+    with progress("training", recipe.steps) as advance:
+        last: list[Step] = []
+
+        def show(step: Step) -> None:
+            last[:] = [step]
+            advance(step.step, f"loss {step.loss:.3f}")
+            if step.step % 500 == 0:
+                say(f"step {step.step}/{step.steps}  loss {step.loss:.3f}  {step.seconds:.0f} s")
+
+        network, labels = fit(crops, training, recipe, show)
+    notes = record(training, locked, recipe) | {"seconds": round(last[0].seconds), "device": _device()}
+    weights.save(out, network, labels, notes)
+    if as_json:
+        print_json({"weights": str(out), "labels": labels, **notes})
+    say(f"wrote {out}; next: edge-wbc export {out}")
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@model_options
+@click.option("--locked", is_flag=True, help="Only the groups that nothing shipped was trained on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, as_json: bool) -> int:
+    """Score a model on DATA: a folder of class folders, or one laid out as for training."""
+    from edge_wbc.engines.base import open_engine
+    from edge_wbc.manifest import load_model
+    from training.datasets import locked_groups, read_all, split
+    from training.evaluate import report, score
+
+    samples = read_all(data)
+    if locked:
+        samples = split(samples, locked_groups())[1]
+    loaded = open_engine(engine, load_model(model))
+    with progress("evaluating", len(samples)) as advance:
+        scored = score(samples, loaded, mode, advance)
+    whole = report(scored)
+    sources = sorted({sample.source for sample in samples})
+    by_source = {name: report([item for item in scored if item.sample.source == name]) for name in sources}
+    if as_json:
+        print_json(
+            {
+                "model": loaded.model.name,
+                "engine": f"{loaded.name} {loaded.precision}",
+                "mode": mode,
+                **asdict(whole),
+                "by_source": {name: asdict(part) for name, part in by_source.items()},
+            }
+        )
+    else:
+        from training.show import report_table
+
+        for name, part in by_source.items():
+            report_table(part, f"{name}, {mode} mode")
+        say(f"{whole.images} images: accuracy {whole.accuracy:.1%}, balanced {whole.balanced_accuracy:.1%}")
+    for path in whole.unreadable:
+        say(f"edge-wbc: {path}: can't be read, counted as an error; copy it again or take it out")
+    return 3 if whole.unreadable else 0
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"

@@ -1,0 +1,53 @@
+"""From labelled samples to the crops a network is trained on: located and cut exactly as at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_wbc.sources.files import read_image
+from edge_wbc.types import Box, Pixels
+from edge_wbc.vision.crop import MARGIN, crop
+from edge_wbc.vision.geometry import iou
+from edge_wbc.vision.locate import locate, locate_one
+from training.augment import STORED_PX
+from training.datasets import Sample
+from training.leukonet import CROP_PX
+
+SAME_CELL_IOU = 0.3
+
+
+def box_of(pixels: Pixels, sample: Sample) -> Box:
+    """The box the locator gives for a sample's cell; the annotated box where the locator misses it."""
+    if sample.box is None:
+        return locate_one(pixels).box
+    annotated = sample.box
+    found = max((cell.box for cell in locate(pixels)), key=lambda box: iou(box, annotated), default=annotated)
+    return found if iou(found, annotated) >= SAME_CELL_IOU else annotated
+
+
+def run_time_crops(samples: Sequence[Sample], progress: Callable[[int], None]) -> Pixels:
+    """uint8 (len(samples), CROP_PX, CROP_PX, 3) BGR: what the live pipeline cuts.
+
+    :param progress: called with the number done after each image.
+    :raises SourceError: an image can't be read.
+    """
+    return _crops(samples, CROP_PX, progress)
+
+
+def stored_crops(samples: Sequence[Sample], progress: Callable[[int], None]) -> Pixels:
+    """uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR: run-time crops with more around them, at the same scale."""
+    return _crops(samples, STORED_PX, progress)
+
+
+def _crops(samples: Sequence[Sample], size: int, progress: Callable[[int], None]) -> Pixels:
+    crops = np.empty((len(samples), size, size, 3), np.uint8)
+    last: tuple[Path | None, Pixels] = (None, np.empty((0, 0, 3), np.uint8))
+    for i, sample in enumerate(samples):
+        if sample.path != last[0]:
+            last = (sample.path, read_image(sample.path))
+        crop(last[1], box_of(last[1], sample), size, margin=MARGIN * size / CROP_PX, out=crops[i])
+        progress(i + 1)
+    return crops

@@ -1,0 +1,175 @@
+"""Readers of labelled cells, and the groups that never train.
+
+A *group* is all that shows the same spot of the same slide: images of one group never stand on both sides of a split.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import xml.etree.ElementTree as ElementTree
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_wbc.errors import SourceError
+from edge_wbc.types import CLASSES, Box
+
+LOCKED_SHARE = 0.1
+SPLITS = Path(__file__).with_name("splits.json")
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+_ALIASES = {"ig": "immature granulocyte", "immature_granulocyte": "immature granulocyte"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled cell."""
+
+    path: Path
+    label: str
+    source: str
+    """Data set it came from: decides how samples are weighed and reported."""
+    group: str
+    """``origin/name``; two sources that show the same photographs share the origin."""
+    box: Box | None
+    """Where the cell is; None: the image shows one cell, to be located."""
+
+
+def label_of(name: str) -> str | None:
+    """The class a folder or column name stands for, without regard to case; None if it is no class."""
+    label = name.strip().lower()
+    label = _ALIASES.get(label, label)
+    return label if label in CLASSES else None
+
+
+def read_class_folders(root: Path, source: str | None = None) -> list[Sample]:
+    """A folder of class folders with one cell an image; every image is a group of its own.
+
+    :raises SourceError: not a folder, or no subfolder bears a class name.
+    """
+    if not root.is_dir():
+        raise SourceError(f"{root} is not a folder; give a folder that holds one folder a class")
+    name = source or root.name
+    samples = []
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        label = label_of(folder.name)
+        if label is not None:
+            samples += [Sample(path, label, name, f"{name}/{path.stem}", None) for path in _images(folder)]
+    if not samples:
+        raise SourceError(
+            f"{root} holds no image in a folder named after a class; name the folders " + ", ".join(CLASSES)
+        )
+    return samples
+
+
+def read_kaggle(root: Path, originals: Path) -> list[Sample]:
+    """Kaggle's Blood Cell Images: ``CLASS/*.jpeg``, grouped by the BCCD photograph each was made from.
+
+    :param originals: CSV with columns class, file, original, group.
+    :raises SourceError: an image's photograph is not in ``originals``.
+    """
+    with originals.open(newline="") as lines:
+        groups = {(row["class"], row["file"]): row["group"] for row in csv.DictReader(lines)}
+    samples = []
+    for sample in read_class_folders(root, "kaggle"):
+        key = (sample.path.parent.name, sample.path.name)
+        if key not in groups:
+            raise SourceError(f"{sample.path}: {originals.name} does not say which photograph it shows; add it there")
+        samples.append(Sample(sample.path, sample.label, "kaggle", f"bccd/{groups[key]}", None))
+    return samples
+
+
+def read_voc(root: Path) -> list[Sample]:
+    """BCCD: ``images/*.jpg``, ``annotations/*.xml`` (VOC), ``labels.csv`` with image, label, group.
+
+    Only photographs with exactly one class and one white-cell box are unambiguous; the others are left out.
+    """
+    samples = []
+    with (root / "labels.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            label = label_of(row["label"])
+            boxes = voc_boxes(root / "annotations" / f"{row['image']}.xml")
+            if label is not None and len(boxes) == 1:
+                path = root / "images" / f"{row['image']}.jpg"
+                samples.append(Sample(path, label, "bccd", f"bccd/{row['group']}", boxes[0]))
+    return samples
+
+
+def voc_boxes(path: Path, name: str = "WBC") -> list[Box]:
+    """The boxes of one kind in a VOC annotation."""
+    boxes = []
+    for item in ElementTree.parse(path).getroot().iter("object"):
+        if item.findtext("name") == name:
+            left, top, right, bottom = (
+                int(item.findtext(f"bndbox/{side}", "0")) for side in ("xmin", "ymin", "xmax", "ymax")
+            )
+            boxes.append(Box(left, top, right - left, bottom - top))
+    return boxes
+
+
+def read_boxes(root: Path, source: str) -> list[Sample]:
+    """Whole fields with ``boxes.csv``: image, slide, xmin, ymin, xmax, ymax, label. Grouped by slide."""
+    samples = []
+    with (root / "boxes.csv").open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            label = label_of(row["label"])
+            if label is None:
+                raise SourceError(
+                    f"{root / 'boxes.csv'}: {row['label']!r} is no class; use one of {', '.join(CLASSES)}"
+                )
+            left, top, right, bottom = (round(float(row[side])) for side in ("xmin", "ymin", "xmax", "ymax"))
+            box = Box(left, top, right - left, bottom - top)
+            samples.append(Sample(root / "images" / row["image"], label, source, f"{source}/{row['slide']}", box))
+    return samples
+
+
+def read_all(root: Path) -> list[Sample]:
+    """Every labelled cell below a folder that holds any of ``kaggle/TRAIN``, ``bccd``, ``pbc`` and ``chula``.
+
+    A folder laid out otherwise is read as class folders.
+
+    :raises SourceError: nothing labelled is found.
+    """
+    samples: list[Sample] = []
+    if (root / "kaggle" / "TRAIN").is_dir():
+        samples += read_kaggle(root / "kaggle" / "TRAIN", root / "kaggle_train_originals.csv")
+    if (root / "bccd" / "labels.csv").is_file():
+        samples += read_voc(root / "bccd")
+    if (root / "pbc").is_dir():
+        samples += read_class_folders(root / "pbc", "pbc")
+    if (root / "chula" / "boxes.csv").is_file():
+        samples += read_boxes(root / "chula", "chula")
+    return samples or read_class_folders(root)
+
+
+def lock_groups(samples: Iterable[Sample]) -> list[str]:
+    """Choose the groups that nothing shipped is trained on: a tenth of the groups of each origin and class.
+
+    Rounded, at least one where a class has three groups or more, none where it has fewer (that would take the class
+    out of training). Chosen by the order of a hash, so that the choice depends on no list's order.
+    """
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for sample in samples:
+        groups[sample.group.split("/")[0], sample.label].add(sample.group)
+    locked: set[str] = set()
+    for (_, label), names in sorted(groups.items()):
+        count = max(1, round(LOCKED_SHARE * len(names))) if len(names) >= 3 else 0
+        locked.update(sorted(names, key=lambda name: hashlib.sha256(f"{label}/{name}".encode()).digest())[:count])
+    return sorted(locked)
+
+
+def locked_groups(path: Path = SPLITS) -> frozenset[str]:
+    """The committed choice of ``lock_groups``."""
+    return frozenset(json.loads(path.read_text())["locked"])
+
+
+def split(samples: Sequence[Sample], locked: frozenset[str]) -> tuple[list[Sample], list[Sample]]:
+    """Samples to train on, and samples of locked groups."""
+    training = [sample for sample in samples if sample.group not in locked]
+    return training, [sample for sample in samples if sample.group in locked]
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -1,0 +1,141 @@
+"""Score a model on labelled images, through the same functions that classify live. Needs no torch."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from edge_wbc.classify import LARGEST_BATCH, classify, cut
+from edge_wbc.differential import exact_interval
+from edge_wbc.engines.base import Engine
+from edge_wbc.errors import SourceError
+from edge_wbc.sources.files import read_image
+from edge_wbc.types import UNIDENTIFIED, Cell, Pixels, Prediction
+from edge_wbc.vision.geometry import iou
+from edge_wbc.vision.locate import locate, locate_one
+from training.datasets import Sample
+
+MISSED = "missed"
+UNREADABLE = "unreadable"
+SAME_CELL_IOU = 0.3
+
+
+class Scored(NamedTuple):
+    """One labelled cell and what the model made of it."""
+
+    sample: Sample
+    said: str
+    """A class, ``unidentified``, ``missed`` (no cell found) or ``unreadable``."""
+    prediction: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Figures over labelled cells. Missed, unreadable and unidentified cells count as errors."""
+
+    images: int
+    accuracy: float
+    balanced_accuracy: float
+    """Mean recall of the classes that occur."""
+    per_class: dict[str, dict[str, Any]]
+    """recall, precision (None if never said), n, interval: exact 95 % of the recall, images taken as independent."""
+    confusion: dict[str, dict[str, int]]
+    """True class → what was said → count."""
+    unreadable: list[str]
+
+
+def score(samples: Sequence[Sample], engine: Engine, mode: str, progress: Callable[[int], None]) -> list[Scored]:
+    """Locate, crop and classify each sample.
+
+    :param mode: ``cell``: an image holds exactly one cell, and one is always found. ``field``: what the locator
+        misses is ``missed``. Where a sample has a box, the cell must overlap it.
+    """
+    scored: list[Scored] = []
+    waiting: list[tuple[Sample, Pixels]] = []
+
+    def flush() -> None:
+        for (sample, _), prediction in zip(waiting, _predict([crop for _, crop in waiting], engine), strict=True):
+            scored.append(Scored(sample, prediction.label, prediction))
+        waiting.clear()
+
+    for done, (sample, pixels, reason) in enumerate(_read(samples), 1):
+        cell = None if pixels is None else _cell(pixels, sample, mode)
+        if pixels is None or cell is None:
+            scored.append(Scored(sample, reason or MISSED, None))
+        else:
+            waiting.append((sample, cut(pixels, [cell], engine)))
+        if len(waiting) == LARGEST_BATCH:
+            flush()
+        progress(done)
+    flush()
+    return scored
+
+
+def report(scored: Sequence[Scored]) -> Report:
+    """:raises SourceError: nothing was scored."""
+    if not scored:
+        raise SourceError("no labelled image to evaluate; give a folder with one folder a class")
+    confusion: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in scored:
+        confusion[item.sample.label][item.said] += 1
+    said = Counter(item.said for item in scored)
+    per_class: dict[str, dict[str, Any]] = {}
+    for label, row in confusion.items():
+        n, right = sum(row.values()), row[label]
+        per_class[label] = {
+            "recall": right / n,
+            "precision": right / said[label] if said[label] else None,
+            "n": n,
+            "interval": list(exact_interval(right, n)),
+        }
+    right = sum(row[label] for label, row in confusion.items())
+    return Report(
+        images=len(scored),
+        accuracy=right / len(scored),
+        balanced_accuracy=sum(entry["recall"] for entry in per_class.values()) / len(per_class),
+        per_class=per_class,
+        confusion={label: dict(row) for label, row in confusion.items()},
+        unreadable=[str(item.sample.path) for item in scored if item.said == UNREADABLE],
+    )
+
+
+def forced(scored: Sequence[Scored]) -> list[Scored]:
+    """The same with ``unidentified`` replaced by the most probable class."""
+    return [
+        item._replace(said=max(item.prediction.probabilities.items(), key=lambda pair: pair[1])[0])
+        if item.said == UNIDENTIFIED and item.prediction is not None
+        else item
+        for item in scored
+    ]
+
+
+def _read(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Pixels | None, str]]:
+    last: tuple[Path, Pixels] | None = None
+    for sample in samples:
+        if last is None or last[0] != sample.path:
+            try:
+                last = (sample.path, read_image(sample.path))
+            except SourceError:
+                last = None
+                yield sample, None, UNREADABLE
+                continue
+        yield sample, last[1], ""
+
+
+def _cell(pixels: Pixels, sample: Sample, mode: str) -> Cell | None:
+    if sample.box is None:
+        return locate_one(pixels) if mode == "cell" else next(iter(locate(pixels)), None)
+    box = sample.box
+    best = max(locate(pixels), key=lambda cell: iou(cell.box, box), default=None)
+    if best is not None and iou(best.box, box) >= SAME_CELL_IOU:
+        return best
+    return Cell(box, 0.0) if mode == "cell" else None
+
+
+def _predict(crops: Sequence[Pixels], engine: Engine) -> list[Prediction]:
+    return classify(np.concatenate(crops), engine) if crops else []

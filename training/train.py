@@ -1,0 +1,152 @@
+"""Fit leukonet to labelled crops with a fixed schedule: nothing is selected on the way, so nothing leaks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from edge_wbc.errors import SourceError
+from edge_wbc.types import CLASSES, Pixels
+from training.augment import augment
+from training.datasets import Sample
+from training.leukonet import Architecture, Leukonet, normalise
+
+BALANCE_CAP = 400
+"""Beyond this many images a class of a source gains no more weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of a training run, stored with the weights."""
+
+    steps: int = 9000
+    batch: int = 64
+    learning_rate: float = 2e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.05
+    average: float = 0.998
+    """Decay of the running average of the weights; the average is what is kept."""
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a training run stands."""
+
+    step: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+def labels_in(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The classes that occur, in the project's order.
+
+    :raises SourceError: fewer than two.
+    """
+    present = {sample.label for sample in samples}
+    if len(present) < 2:
+        raise SourceError(f"only {', '.join(present) or 'no'} cells to train on; give at least two classes")
+    return tuple(label for label in CLASSES if label in present)
+
+
+def sampling_weights(samples: Sequence[Sample]) -> Tensor:
+    """Probability of each sample: √(images, at most ``BALANCE_CAP``) per class of a source, shared evenly by its
+    groups, then by a group's images."""
+    cells = Counter((sample.source, sample.label) for sample in samples)
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for sample in samples:
+        groups[sample.source, sample.label].add(sample.group)
+    members = Counter((sample.source, sample.label, sample.group) for sample in samples)
+    weights = [
+        math.sqrt(min(cells[sample.source, sample.label], BALANCE_CAP))
+        / len(groups[sample.source, sample.label])
+        / members[sample.source, sample.label, sample.group]
+        for sample in samples
+    ]
+    total = sum(weights)
+    return torch.tensor([weight / total for weight in weights], dtype=torch.float64)
+
+
+def fit(
+    crops: Pixels, samples: Sequence[Sample], recipe: Recipe, progress: Callable[[Step], None]
+) -> tuple[Leukonet, tuple[str, ...]]:
+    """Train from scratch on stored crops, on a GPU if there is one.
+
+    :param crops: uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR.
+    :returns: the averaged network in evaluation mode on the CPU, and its labels in order.
+    :raises SourceError: fewer than two classes, or the loss is no longer a number.
+    """
+    labels = labels_in(samples)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(recipe.seed)
+    generator = torch.Generator(device).manual_seed(recipe.seed)
+    order = np.random.default_rng(recipe.seed)
+    network = Leukonet(Architecture(len(labels))).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(_decayed(network, recipe.weight_decay), lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
+    weights = sampling_weights(samples).numpy()
+    targets = torch.tensor([labels.index(sample.label) for sample in samples])
+    pixels = torch.from_numpy(crops)
+    started, shown = time.monotonic(), 0.0
+    network.train()
+    for step in range(1, recipe.steps + 1):
+        chosen = torch.from_numpy(order.choice(len(samples), recipe.batch, p=weights))
+        x = normalise(augment(pixels[chosen].to(device), generator)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16):
+            logits = network(x)
+        loss = functional.cross_entropy(
+            logits.float(), targets[chosen].to(device), label_smoothing=recipe.label_smoothing
+        )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        optimiser.step()
+        schedule.step()
+        averaged.update_parameters(network)
+        value = float(loss.detach())
+        shown = value if step == 1 else 0.98 * shown + 0.02 * value
+        if not math.isfinite(shown):
+            raise SourceError(f"the loss is no longer a number at step {step}; lower the learning rate")
+        progress(Step(step, recipe.steps, shown, time.monotonic() - started))
+    kept = averaged.module.cpu().eval()
+    assert isinstance(kept, Leukonet)
+    return kept, labels
+
+
+def record(samples: Sequence[Sample], locked: Sequence[Sample], recipe: Recipe) -> dict[str, object]:
+    """What is stored with weights: enough to repeat the run on the same data."""
+    images = Counter(f"{sample.source}/{sample.label}" for sample in samples)
+    return {
+        "recipe": asdict(recipe),
+        "images": dict(sorted(images.items())),
+        "groups": len({sample.group for sample in samples}),
+        "locked_images": len(locked),
+        "split": "by group; groups locked in training/splits.json left out",
+    }
+
+
+def _rate(step: int, recipe: Recipe) -> float:
+    if step < recipe.warmup_steps:
+        return (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _decayed(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for matrices and kernels, none for biases and norms."""
+    kernels = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
