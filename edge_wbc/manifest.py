@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_wbc.errors import ModelError
 
@@ -42,15 +42,15 @@ class LabelsGroup(_Group):
     """In the order of the graph's outputs."""
     counted: tuple[str, ...]
     """Those that make up the denominator of a differential."""
-    unidentified_below: float
+    unidentified_below: float = Field(ge=0, le=1)
     """A cell whose best probability is lower is reported as unidentified."""
     threshold_from: str
 
 
 class InputGroup(_Group):
-    size_px: int
+    size_px: int = Field(gt=0)
     colour_order: Literal["BGR"]
-    margin: float
+    margin: float = Field(gt=0, le=8)
     """Side of the crop in lengths of the box's longer side."""
     border: Literal["replicate"]
 
@@ -121,7 +121,7 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise ModelError(f"{path}: no such manifest; export the graph with `edge-wbc export`") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not JSON ({error}); export the graph again") from None
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA:
@@ -132,6 +132,8 @@ def read_manifest(path: Path) -> Manifest:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ModelError(f"{path}: {place}: {first['msg'].lower()}; export the graph again") from None
+    if len(set(manifest.labels.names)) < len(manifest.labels.names):
+        raise ModelError(f"{path}: a label stands there twice; export the graph again")
     unknown = set(manifest.labels.counted) - set(manifest.labels.names)
     if unknown:
         raise ModelError(f"{path}: counts {', '.join(sorted(unknown))}, which is no label; export the graph again")
@@ -153,7 +155,7 @@ def sha256(path: Path) -> str:
 def _find(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".onnx":
-        if path.is_file():
+        if os.path.isfile(path):
             return path
         raise ModelError(f"{path}: no such graph; check the path, or name a shipped model: {', '.join(shipped())}")
     if name in shipped():

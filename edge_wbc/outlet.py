@@ -32,7 +32,11 @@ class Outlet:
 
     def open(self, session: Session) -> None:
         """:raises EdgeWbcError: the sink can't be opened."""
-        self.sink.open(session)
+        try:
+            self.sink.open(session)
+        except BaseException:
+            self.sink.close()
+            raise
         self._thread.start()
 
     def put(self, item: FrameResult | Refused) -> None:
@@ -54,7 +58,11 @@ class Outlet:
     def close(self) -> None:
         self._results.end()
         self._thread.join(1.0)
-        self.sink.close()
+        try:
+            self.sink.close()
+        except EdgeWbcError as error:  # the others are still to be closed
+            if self.error is None:
+                self._fail(error)
 
     def report(self) -> Mapping[str, Any]:
         report = dict(self.sink.report())

@@ -19,11 +19,11 @@ import numpy as np
 
 from edge_wbc.channel import Channel
 from edge_wbc.classify import LARGEST_BATCH, classify, cut
-from edge_wbc.outlet import Outlet
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError
 from edge_wbc.metrics import KEPT, Stages, percentiles_ms
+from edge_wbc.outlet import Outlet
 from edge_wbc.sinks.base import Sink
 from edge_wbc.sources.base import Source
 from edge_wbc.types import Cell, Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
@@ -187,8 +187,9 @@ class Pipeline:
         started = time.perf_counter_ns()
         together = np.concatenate([item.crops for item in located]) if located else None
         predictions = classify(together, self._engine) if together is not None else []
+        took_ns = time.perf_counter_ns() - started
         for _ in located:
-            self._stages.add("classify", (time.perf_counter_ns() - started) // len(located))
+            self._stages.add("classify", took_ns // len(located))
         for item in batch:
             if isinstance(item, Refused):
                 counts.refused += 1

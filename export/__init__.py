@@ -1,0 +1,1 @@
+"""Weights → ONNX graph + manifest, verified against the weights and between engines."""

@@ -70,6 +70,29 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     say(f"next: edge-wbc classify PATH --model {out}")
 
 
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--model", default="leukonet", show_default=True, help="A shipped model, or a .onnx file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def verify(data: Path, model: str, as_json: bool) -> int:
+    """Hold every engine against the reference, ONNX Runtime, on every labelled cell in DATA."""
+    from edge_wbc.manifest import load_model
+    from export.verify import LARGEST_DIFFERENCE, compare_engines
+    from training.datasets import read_all
+
+    samples = read_all(data)
+    with progress("verifying", len(samples)) as advance:
+        comparisons = compare_engines(load_model(model), samples, advance)
+    if as_json:
+        print_json({"gate": LARGEST_DIFFERENCE, "engines": {name: asdict(c) for name, c in comparisons.items()}})
+    for name, found in comparisons.items():
+        say(
+            f"{name} {found.precision}: {found.crops} crops, worst difference {found.worst_difference:.1e} "
+            f"(gate {LARGEST_DIFFERENCE:g}), {found.same_label} with the same label"
+        )
+    return 0 if all(found.worst_difference <= LARGEST_DIFFERENCE for found in comparisons.values()) else 1
+
+
 def _locked_crops(data: Path, labels: tuple[str, ...]) -> tuple[Pixels, list[Sample], str]:
     from training.crops import run_time_crops
     from training.datasets import locked_groups, read_all, split

@@ -32,10 +32,9 @@ from edge_wbc.manifest import (
 from edge_wbc.types import LEUKOCYTES, Pixels
 from edge_wbc.vision.crop import MARGIN
 from export.onnx import OPSET, to_onnx
+from export.verify import LARGEST_DIFFERENCE
 from training.leukonet import CROP_PX, Leukonet, normalise
 
-LARGEST_DIFFERENCE = 1e-4
-"""The gate: probabilities of the graph and of the weights differ by no more on any crop."""
 ENGINES_CHECKED = ("onnxruntime", "openvino")
 
 

@@ -59,21 +59,38 @@ def score(samples: Sequence[Sample], engine: Engine, mode: str, progress: Callab
     waiting: list[tuple[Sample, Pixels]] = []
 
     def flush() -> None:
-        for (sample, _), prediction in zip(waiting, _predict([crop for _, crop in waiting], engine), strict=True):
-            scored.append(Scored(sample, prediction.label, prediction))
+        predictions = classify(np.concatenate([crops for _, crops in waiting]), engine) if waiting else []
+        scored.extend(
+            Scored(sample, prediction.label, prediction)
+            for (sample, _), prediction in zip(waiting, predictions, strict=True)
+        )
         waiting.clear()
 
-    for done, (sample, pixels, reason) in enumerate(_read(samples), 1):
-        cell = None if pixels is None else _cell(pixels, sample, mode)
-        if pixels is None or cell is None:
-            scored.append(Scored(sample, reason or MISSED, None))
+    for done, (sample, crops, reason) in enumerate(crops_of(samples, engine, mode), 1):
+        if crops is None:
+            scored.append(Scored(sample, reason, None))
         else:
-            waiting.append((sample, cut(pixels, [cell], engine)))
+            waiting.append((sample, crops))
         if len(waiting) == LARGEST_BATCH:
             flush()
         progress(done)
     flush()
     return scored
+
+
+def crops_of(samples: Sequence[Sample], engine: Engine, mode: str) -> Iterator[tuple[Sample, Pixels | None, str]]:
+    """Per sample: its crop as uint8 (1, S, S, 3) BGR, or None and why: ``missed`` or ``unreadable``."""
+    last: tuple[Path, Pixels] | None = None
+    for sample in samples:
+        if last is None or last[0] != sample.path:
+            try:
+                last = (sample.path, read_image(sample.path))
+            except SourceError:
+                last = None
+                yield sample, None, UNREADABLE
+                continue
+        cell = _cell(last[1], sample, mode)
+        yield (sample, None, MISSED) if cell is None else (sample, cut(last[1], [cell], engine), "")
 
 
 def report(scored: Sequence[Scored]) -> Report:
@@ -114,19 +131,6 @@ def forced(scored: Sequence[Scored]) -> list[Scored]:
     ]
 
 
-def _read(samples: Sequence[Sample]) -> Iterator[tuple[Sample, Pixels | None, str]]:
-    last: tuple[Path, Pixels] | None = None
-    for sample in samples:
-        if last is None or last[0] != sample.path:
-            try:
-                last = (sample.path, read_image(sample.path))
-            except SourceError:
-                last = None
-                yield sample, None, UNREADABLE
-                continue
-        yield sample, last[1], ""
-
-
 def _cell(pixels: Pixels, sample: Sample, mode: str) -> Cell | None:
     if sample.box is None:
         return locate_one(pixels) if mode == "cell" else next(iter(locate(pixels)), None)
@@ -135,7 +139,3 @@ def _cell(pixels: Pixels, sample: Sample, mode: str) -> Cell | None:
     if best is not None and iou(best.box, box) >= SAME_CELL_IOU:
         return best
     return Cell(box, 0.0) if mode == "cell" else None
-
-
-def _predict(crops: Sequence[Pixels], engine: Engine) -> list[Prediction]:
-    return classify(np.concatenate(crops), engine) if crops else []

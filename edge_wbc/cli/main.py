@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("training.cli:train", "Fit a network to labelled cells."),
     "evaluate": ("training.cli:evaluate", "Score a model on labelled images."),
     "export": ("export.cli:export", "Turn weights into a verified graph with its manifest."),
+    "verify": ("export.cli:verify", "Hold every engine against the reference on real cells."),
     "bench": ("edge_wbc.cli.bench:bench", "Measure the pipeline beside the loop most people write."),
     "sources": ("edge_wbc.cli.sources:sources", "List cameras and other places frames can come from."),
     "instrument": ("firmware_bridge.cli:instrument", "Simulate an instrument."),

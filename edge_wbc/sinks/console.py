@@ -45,8 +45,10 @@ class ConsoleSink:
         return {"cells": self._cells}
 
     def _print(self, line: str, end: str = "\n") -> None:
+        encoding = sys.stdout.encoding or "utf-8"
+        shown = line.encode(encoding, "backslashreplace").decode(encoding)  # a Latin-1 terminal, a name not in UTF-8
         try:
-            sys.stdout.write(line + end)
+            sys.stdout.write(shown + end)
             sys.stdout.flush()
         except OSError as error:
             raise OutputFailed(f"standard output: {error.strerror or error}; other outputs are complete") from None

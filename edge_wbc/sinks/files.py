@@ -23,16 +23,24 @@ class _File:
         self._path = path
         self._raw: io.FileIO | None = None
         self._lines = 0
+        self._head = ""
 
     def open(self, session: Session) -> None:
         try:
             self._raw = io.FileIO(self._path, "w")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             raise OutputFailed(f"{self._path}: can't be written ({_reason(error)}); choose another place") from None
+
+    def begin(self, head: str) -> None:
+        """Keep the first line until there is a second: a full disk then fails this sink alone, not the session."""
+        self._head = head
 
     def write(self, text: str, lines: int) -> None:
         assert self._raw is not None
-        data = memoryview(text.encode())
+        # Names of files need not be UTF-8; \\udcXX stands for a byte of theirs that is not, in JSON as in CSV.
+        data = memoryview((self._head + text).encode(errors="backslashreplace"))
+        lines += bool(self._head)
+        self._head = ""
         try:
             while data:
                 data = data[self._raw.write(data) :]
@@ -57,7 +65,7 @@ class JsonlSink(_File):
     def open(self, session: Session) -> None:
         super().open(session)
         self._session = session
-        self._lines_of(session_record(session))
+        self.begin(_jsonl(session_record(session)))
 
     def frame(self, result: FrameResult) -> None:
         self._lines_of(frame_record(result, self._session), *cell_records(result))
@@ -69,8 +77,7 @@ class JsonlSink(_File):
         self._lines_of(end_record(self._session, summary))
 
     def _lines_of(self, *records: Mapping[str, Any]) -> None:
-        dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-        self.write("".join(dump(record) + "\n" for record in records), len(records))
+        self.write(_jsonl(*records), len(records))
 
 
 class CsvSink(_File):
@@ -80,28 +87,22 @@ class CsvSink(_File):
 
     def open(self, session: Session) -> None:
         super().open(session)
-        self._rows([[*self._FIELDS, *CLASSES]])
+        self.begin(_csv([[*self._FIELDS, *CLASSES]]))
 
     def frame(self, result: FrameResult) -> None:
-        self._rows(
-            [
-                [result.frame.origin, record["frame"], record["time_ns"], record["cell"], *record["box"]]
-                + [record["score"], record["label"], record["probability"]]
-                + [record["probabilities"].get(name, "") for name in CLASSES]
-                for record in cell_records(result)
-            ]
-        )
+        rows = [
+            [result.frame.origin, record["frame"], record["time_ns"], record["cell"], *record["box"]]
+            + [record["score"], record["label"], record["probability"]]
+            + [record["probabilities"].get(name, "") for name in CLASSES]
+            for record in cell_records(result)
+        ]
+        self.write(_csv(rows), len(rows))
 
     def refused(self, refused: Refused) -> None:
         pass
 
     def finish(self, differential: Differential, summary: Summary) -> None:
-        pass
-
-    def _rows(self, rows: list[list[Any]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        self.write(text.getvalue(), len(rows))
+        self.write("", 0)
 
 
 def open_jsonl(uri: Uri) -> JsonlSink:
@@ -119,5 +120,16 @@ def _path(uri: Uri) -> Path:
     return Path(uri.path)
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _jsonl(*records: Mapping[str, Any]) -> str:
+    dump = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    return "".join(dump(record) + "\n" for record in records)
+
+
+def _csv(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()

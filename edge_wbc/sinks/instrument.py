@@ -16,6 +16,10 @@ DRAIN_S = 10.0
 """How long the instrument may take to acknowledge what is in flight at the end of a session."""
 
 
+FASTEST_BAUD = 4_000_000
+"""The fastest Linux has a name for."""
+
+
 class InstrumentSink:
     """Every cell as CELL_RESULT, the differential at the end as DIFFERENTIAL, each acknowledged."""
 
@@ -57,8 +61,12 @@ class InstrumentSink:
             )
 
     def close(self) -> None:
-        if self._link is not None:
+        if self._link is None:
+            return
+        try:
             self._link.close()
+        except bridge.LinkError as error:
+            raise OutputFailed(str(error)) from None
 
     def report(self) -> Mapping[str, Any]:
         return asdict(self._link.counters) if self._link is not None else {}
@@ -87,6 +95,6 @@ def open_serial(uri: Uri) -> InstrumentSink:
     if not uri.path:
         raise UsageError(f"{uri.text}: names no port; write for example serial:///dev/ttyACM0")
     baud = uri.option("baud", int, 115200)
-    if baud <= 0:
-        raise UsageError(f"{uri.text}: baud must be positive; write for example baud=115200")
+    if not 0 < baud <= FASTEST_BAUD:
+        raise UsageError(f"{uri.text}: baud={baud} is not from 1 to {FASTEST_BAUD}; write for example baud=115200")
     return InstrumentSink(uri.text, uri.path, baud)

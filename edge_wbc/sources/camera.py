@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import cv2
 
@@ -55,7 +55,7 @@ def open_v4l2(uri: Uri) -> Camera:
     :raises CameraError: no such device, or it gives no frames.
     """
     uri.allow()
-    if not Path(uri.path).exists():
+    if not os.path.exists(uri.path):
         raise CameraError(f"{uri.text}: no such camera; `edge-wbc sources` lists what is here")
     return _opened(uri, cv2.VideoCapture(uri.path, cv2.CAP_V4L2))
 
@@ -67,7 +67,7 @@ def open_index(uri: Uri) -> Camera:
     :raises CameraError: no such camera.
     """
     uri.allow()
-    if not uri.path.isdigit():
+    if not (uri.path.isdecimal() and len(uri.path) < 6):
         raise UsageError(f"{uri.text}: write camera://0 for the first camera, camera://1 for the second")
     return _opened(uri, cv2.VideoCapture(int(uri.path)))
 

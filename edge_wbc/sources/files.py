@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,18 +12,28 @@ from typing import Any
 MOST_PIXELS = 64_000_000
 """Largest frame accepted, 8000×8000."""
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # read once, when cv2 first decodes
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said once, in our own words
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import numpy.typing as npt  # noqa: E402
 
-from edge_wbc.errors import SourceError  # noqa: E402
+from edge_wbc.errors import SourceError, UsageError  # noqa: E402
 from edge_wbc.types import Frame, Pixels, Refused  # noqa: E402
 from edge_wbc.uri import Uri  # noqa: E402
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
+COUNTED_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi"})
+"""Videos whose header tells the number of frames; in others OpenCV only estimates it."""
+COMPLETE = 0.9
+"""Part of the frames told of that a whole video gives at least; edited files may hide a few."""
 SMALLEST_PX = 32
+MOST_BYTES = 512 * 2**20
+"""Largest image file read: twice the largest frame, uncompressed and with an alpha channel."""
+
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def read_image(path: Path) -> Pixels:
@@ -32,6 +43,9 @@ def read_image(path: Path) -> Pixels:
     :raises SourceError: missing, empty, truncated, not an image, not 8-bit colour, or of an unusable size.
     """
     try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise SourceError(f"{path}: {size / 1e9:.1f} GB is no single frame; cut it into fields of at most 8000×8000")
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: {_reason(error)}; check the path") from None
@@ -107,6 +121,10 @@ class VideoFile:
 
     def __init__(self, path: Path) -> None:
         self.uri = str(path)
+        try:
+            self.uri.encode()
+        except UnicodeEncodeError:  # OpenCV 5.0 crashes on it
+            raise SourceError(f"{path}: no video is opened whose name is not UTF-8; rename it") from None
         if not path.stat().st_size:
             raise SourceError(f"{path}: the file is empty; record or copy it again")
         self._capture = cv2.VideoCapture(str(path))
@@ -116,6 +134,7 @@ class VideoFile:
 
     def frames(self) -> Iterator[Frame | Refused]:
         index = 0
+        declared = round(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         try:
             while not self._closed:
                 time_ns = time.monotonic_ns()
@@ -129,8 +148,13 @@ class VideoFile:
                 index += 1
         finally:
             self._capture.release()
-        if not index and not self._closed:
+        if self._closed:
+            return
+        if not index:
             raise SourceError(f"{self.uri}: no frame could be decoded; convert it, for example to MP4 with H.264")
+        if Path(self.uri).suffix.lower() in COUNTED_SUFFIXES and index < COMPLETE * declared:
+            reason = f"{self.uri}: the video breaks off after frame {index} of {declared}; copy it again"
+            yield Refused(index, self.uri, reason)
 
     def close(self) -> None:
         self._closed = True
@@ -142,8 +166,10 @@ def open_path(uri: Uri) -> ImageFiles | VideoFile:
     :raises SourceError: it is not there, or a folder holds no image.
     """
     uri.allow()
+    if not uri.path:
+        raise UsageError(f"{uri.text!r} names no file or folder; write a path")
     path = Path(uri.path)
-    if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
+    if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path):
         return VideoFile(path)
     return open_images([path], uri.text)
 
@@ -155,15 +181,19 @@ def open_images(paths: Sequence[Path], uri: str | None = None) -> ImageFiles:
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        try:
+            kind = path.stat().st_mode
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            raise SourceError(f"{path}: {_reason(error)}; check the path") from None
+        if stat.S_ISDIR(kind):
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
                 raise SourceError(f"{path}: no image in this folder; give one with JPEG, PNG, BMP or TIFF files")
             found += inside
-        elif path.exists():
+        elif stat.S_ISREG(kind):
             found.append(path)
         else:
-            raise SourceError(f"{path}: no such file or folder; check the path")
+            raise SourceError(f"{path}: neither a file nor a folder; for a camera write v4l2://{path}")
     return ImageFiles(uri or " ".join(map(str, paths)), found)
 
 
@@ -175,5 +205,5 @@ def _is_truncated(data: bytes) -> bool:
     return data.startswith(b"\x89PNG") and b"IEND" not in data[-4096:]
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _reason(error: OSError | ValueError) -> str:
+    return (getattr(error, "strerror", None) or str(error)).lower()
