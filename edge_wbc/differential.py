@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
-
-from scipy.special import betaincinv
 
 from edge_wbc.manifest import LabelsGroup
 from edge_wbc.types import UNIDENTIFIED, Differential, Share
@@ -45,6 +44,32 @@ def exact_interval(count: int, total: int, confidence: float = 0.95) -> tuple[fl
     :returns: lower and upper end, 0 to 1.
     """
     tail = (1 - confidence) / 2
-    low = float(betaincinv(count, total - count + 1, tail)) if count else 0.0
-    high = float(betaincinv(count + 1, total - count, 1 - tail)) if count < total else 1.0
+    low = _beta_quantile(count, total - count + 1, tail) if count else 0.0
+    high = _beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
     return low, high
+
+
+def _beta_quantile(a: float, b: float, probability: float) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(60):  # halves the interval each time: beyond the precision of a float
+        middle = (low + high) / 2
+        low, high = (middle, high) if _beta_cdf(a, b, middle) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def _beta_cdf(a: float, b: float, x: float) -> float:
+    """Regularised incomplete beta function by its continued fraction (DLMF 8.17.22), from the innermost term out.
+
+    SciPy has it, at 15 MB of a running pipeline's memory and 0.1 s of its start.
+    """
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
+        return 1 - _beta_cdf(b, a, 1 - x)
+    if x <= 0:
+        return 0.0
+    fraction = 1.0
+    for m in range(30 + round(4 * math.sqrt(a + b)), 0, -1):  # twice the terms that a float can tell apart
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m - 1) * (a + b + m - 1) * x / ((a + 2 * m - 2) * (a + 2 * m - 1))
+        fraction = 1 + odd / (1 + even / fraction)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return math.exp(log_front) / (a * fraction)

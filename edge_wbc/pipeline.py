@@ -35,6 +35,8 @@ FINISH_S = 15.0
 """How long sinks may take to deliver what they hold at the end of a session."""
 INTERRUPTED_FINISH_S = 1.5
 """The same after Ctrl-C: the whole exit stays under 2 s."""
+LEAVE_S = 1.0
+"""How long a stage may take to end when it has been told to; a driver that hangs is left behind."""
 
 
 class Located(NamedTuple):
@@ -67,7 +69,7 @@ class Pipeline:
         *,
         limit: int | None = None,
         notice: Callable[[str], None] = lambda line: None,
-        watch: Callable[[FrameResult, Differential], None] | None = None,
+        watch: Callable[[Frame, FrameResult], None] | None = None,
     ) -> None:
         """
         :param session: its ``mode`` is ``field`` (any number of cells a frame) or ``cell`` (exactly one).
@@ -85,6 +87,14 @@ class Pipeline:
         self._incoming: Channel[Frame | Refused] = Channel(1 if source.live else WAITING_FRAMES, latest=source.live)
         self._located: Channel[Located | Refused] = Channel(1 if source.live else WAITING_FRAMES)
         self._outlets = [Outlet(sink, self._stages, notice) for sink in sinks]
+        self._threads = [
+            threading.Thread(
+                target=self._guard, args=(self._read, self._incoming), name="edge-wbc source", daemon=True
+            ),
+            threading.Thread(
+                target=self._guard, args=(self._locate, self._located), name="edge-wbc locate", daemon=True
+            ),
+        ]
         self._stopped = threading.Event()
         self._error: EdgeWbcError | None = None
         self._crash: BaseException | None = None
@@ -110,19 +120,16 @@ class Pipeline:
         finally:
             self.stop()
             self._source.close()
+            self._located.end()
             for outlet in opened:
                 outlet.close()
+            for thread in self._threads:
+                if thread.ident is not None:
+                    thread.join(LEAVE_S)
 
     def _run(self) -> Outcome:
-        threads = [
-            threading.Thread(target=self._guard, args=(work, channel), name=f"edge-wbc {name}", daemon=True)
-            for name, work, channel in (
-                ("source", self._read, self._incoming),
-                ("locate", self._locate, self._located),
-            )
-        ]
         started = time.monotonic()
-        for thread in threads:
+        for thread in self._threads:
             thread.start()
         tally = Tally(self._engine.model.manifest.labels)
         counts = _Counts()
@@ -199,13 +206,13 @@ class Pipeline:
                 continue
             own, predictions = predictions[: len(item.cells)], predictions[len(item.cells) :]
             decided_ns = time.monotonic_ns()
-            result = FrameResult(item.frame, tuple(item.cells), tuple(own), counts.cells + 1, decided_ns)
+            result = FrameResult(item.frame.ref, tuple(item.cells), tuple(own), counts.cells + 1, decided_ns)
             tally.add(prediction.label for prediction in own)
             counts.decided(result)
             for outlet in self._outlets:
                 outlet.put(result)
             if self._watch is not None:
-                self._watch(result, tally.differential())
+                self._watch(item.frame, result)
 
     def _summary(self, differential: Differential, counts: _Counts, seconds: float) -> Summary:
         return Summary(

@@ -74,6 +74,21 @@ class Frame:
     """What is really in the frame; only a simulated source knows."""
 
 
+    @property
+    def ref(self) -> FrameRef:
+        return FrameRef(self.index, self.time_ns, self.origin, self.truth)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRef:
+    """Which frame something is about, without its pixels: results may wait for a slow sink by the thousand."""
+
+    index: int
+    time_ns: int
+    origin: str
+    truth: tuple[KnownCell, ...] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A frame that could not be used."""
@@ -99,7 +114,7 @@ class Prediction:
 class FrameResult:
     """Everything decided about one frame: cells and predictions correspond one to one."""
 
-    frame: Frame
+    frame: FrameRef
     cells: tuple[Cell, ...]
     predictions: tuple[Prediction, ...]
     first_cell: int

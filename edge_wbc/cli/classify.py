@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.cli.session import exit_code, model_options, new_session, notice, sink_uris, stopping
+
+if TYPE_CHECKING:
+    from edge_wbc.types import Frame, FrameResult
 
 
 @click.command()
@@ -35,7 +38,7 @@ def classify(
     results: list[dict[str, Any]] = []
     with progress("classifying", len(source)) as advance:
 
-        def watch(result: Any, _: Any) -> None:
+        def watch(_: Frame, result: FrameResult) -> None:
             if as_json:
                 results.extend(cell_records(result))
             advance(result.frame.index + 1)

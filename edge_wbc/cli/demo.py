@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.cli.session import exit_code, new_session, notice, stopping
+
+if TYPE_CHECKING:
+    from edge_wbc.types import Differential, Frame, FrameResult
 
 
 @click.command()
@@ -32,27 +35,26 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sinks.base import open_sink
     from edge_wbc.sources.base import open_source
-    from edge_wbc.types import FrameResult
     from edge_wbc.vision.geometry import match
 
     uri = f"smear://?seed={seed}&cells={cells}"
     engine = open_engine("auto", load_model())
     known: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
-    fullest: list[FrameResult] = []
+    fullest: list[tuple[Frame, FrameResult]] = []
     with simulated_instrument() as instrument, progress("cells", cells) as advance:
         if not as_json:
             click.echo(
                 f"simulated slide {uri} → {engine.model.name} on {engine.name} → instrument on {instrument.port}"
             )
 
-        def watch(result: FrameResult, _: Any) -> None:
-            truth = result.frame.truth or ()
+        def watch(frame: Frame, result: FrameResult) -> None:
+            truth = frame.truth or ()
             known.update(cell.label for cell in truth)
             for i, j in match([cell.box for cell in result.cells], [cell.box for cell in truth], at=0.3):
                 agreed[truth[j].label] += result.predictions[i].label == truth[j].label
-            if not fullest or len(result.cells) > len(fullest[0].cells):
-                fullest[:] = [result]
+            if not fullest or len(result.cells) > len(fullest[0][1].cells):
+                fullest[:] = [(frame, result)]
             advance(known.total())
 
         sink = open_sink(f"serial://{instrument.port}")
@@ -63,7 +65,7 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
         applied = instrument.stop()
     summary = outcome.summary
     if picture is not None and fullest:
-        _write_picture(picture, fullest[0])
+        _write_picture(picture, *fullest[0])
     if as_json:
         simulated = {"known": dict(known), "agreed": dict(agreed)}
         print_json({**asdict(summary), "instrument": applied, "simulated": simulated})
@@ -91,19 +93,19 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
     return code
 
 
-def _counts(differential: Any) -> dict[str, int]:
+def _counts(differential: Differential) -> dict[str, int]:
     counts = {label: share.count for label, share in differential.shares.items()}
     return {label: count for label, count in {**counts, "unidentified": differential.unidentified}.items() if count}
 
 
-def _write_picture(path: Path, result: Any) -> None:
+def _write_picture(path: Path, frame: Frame, result: FrameResult) -> None:
     import cv2
 
     from edge_wbc.errors import OutputFailed
     from edge_wbc.vision.draw import draw_cells
 
     captions = [(p.label, f"{p.label} {p.probability:.0%}") for p in result.predictions]
-    drawn = draw_cells(result.frame.pixels, [cell.box for cell in result.cells], captions)
+    drawn = draw_cells(frame.pixels, [cell.box for cell in result.cells], captions)
     _, data = cv2.imencode(".png", drawn)
     try:
         path.write_bytes(data.tobytes())

@@ -51,7 +51,8 @@ class ConsoleSink:
             sys.stdout.write(shown + end)
             sys.stdout.flush()
         except OSError as error:
-            raise OutputFailed(f"standard output: {error.strerror or error}; other outputs are complete") from None
+            reason = (error.strerror or str(error)).lower()
+            raise OutputFailed(f"standard output: {reason}; other outputs are complete") from None
 
 
 def open_console(uri: Uri) -> ConsoleSink:

@@ -37,7 +37,7 @@ class _File:
 
     def write(self, text: str, lines: int) -> None:
         assert self._raw is not None
-        # Names of files need not be UTF-8; \\udcXX stands for a byte of theirs that is not, in JSON as in CSV.
+        # Names of files need not be UTF-8; \udcXX stands for a byte of theirs that is not, in JSON as in CSV.
         data = memoryview((self._head + text).encode(errors="backslashreplace"))
         lines += bool(self._head)
         self._head = ""

@@ -45,7 +45,9 @@ def read_image(path: Path) -> Pixels:
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise SourceError(f"{path}: {size / 1e9:.1f} GB is no single frame; cut it into fields of at most 8000×8000")
+            raise SourceError(
+                f"{path}: {size / 1e9:.1f} GB is no single frame; cut it into fields of at most 8000×8000"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise SourceError(f"{path}: {_reason(error)}; check the path") from None

@@ -22,7 +22,7 @@ def crop(pixels: Pixels, box: Box, size: int, *, margin: float = MARGIN, out: Pi
     :returns: (size, size, 3) uint8 BGR.
     """
     height, width = pixels.shape[:2]
-    side = max(1, round(margin * max(box.width, box.height)))
+    side = 2 * max(1, round(margin * max(box.width, box.height) / 2))
     left = round(box.xmin + box.width / 2 - side / 2)
     top = round(box.ymin + box.height / 2 - side / 2)
     inside = pixels[max(0, top) : max(1, min(height, top + side)), max(0, left) : max(1, min(width, left + side))]
@@ -30,6 +30,8 @@ def crop(pixels: Pixels, box: Box, size: int, *, margin: float = MARGIN, out: Pi
     after_y, after_x = side - before_y - inside.shape[0], side - before_x - inside.shape[1]
     if before_y or before_x or after_y or after_x:
         inside = cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)
-    interpolation = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    while inside.shape[0] >= 2 * size and inside.shape[0] % 2 == 0:  # exact halves first: half the time
+        inside = cv2.resize(inside, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    interpolation = cv2.INTER_AREA if inside.shape[0] > size else cv2.INTER_LINEAR
     result: Pixels = cv2.resize(inside, (size, size), dst=out, interpolation=interpolation)
     return result

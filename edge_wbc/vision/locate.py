@@ -102,10 +102,12 @@ def _blobs(pixels: Pixels, smallest_px: int) -> tuple[list[_Blob], float]:
     _, mask = cv2.threshold(response, threshold, 255, cv2.THRESH_BINARY)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _SMALL_KERNEL)
     mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _SMALL_KERNEL)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     smallest_area = np.pi / 4 * smallest_px**2
     blobs = []
-    for left, top, width, height, area in stats[1:count].tolist():
+    for outline in outlines:
+        left, top, width, height = cv2.boundingRect(outline)
+        area = cv2.contourArea(outline) + len(outline) / 2 + 1  # pixels, by Pick's theorem; holes count
         if area >= smallest_area:
             place = np.s_[top : top + height, left : left + width]
             contrast = cv2.mean(response[place], mask[place])[0]

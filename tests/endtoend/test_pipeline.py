@@ -222,7 +222,7 @@ def test_stop_ends_an_endless_source_with_what_was_seen_delivered(engine, fields
         engine,
         [sink],
         new_session(source.uri, "field", engine),
-        watch=lambda result, differential: seen.set() if result.frame.index == 10 else None,
+        watch=lambda frame, result: seen.set() if frame.index == 10 else None,
     )
     stopper = threading.Thread(target=lambda: seen.wait(DEADLINE_S) and pipeline.stop())
     stopper.start()

@@ -94,12 +94,8 @@ def test_every_image_is_scored_once_over_batch_borders(tmp_path, engine):
 def test_the_verb_prints_the_contract(tmp_path):
     class_folders(tmp_path, ("NEUTROPHIL", "ig"), 2)
     (tmp_path / "NEUTROPHIL" / "broken.jpg").write_text("no image")
-    done = subprocess.run(
-        [sys.executable, "-m", "edge_wbc", "evaluate", str(tmp_path), "--model", "leukonet", "--mode", "cell", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    evaluate = [sys.executable, "-m", "edge_wbc", "evaluate", str(tmp_path), "--model", "leukonet"]
+    done = subprocess.run([*evaluate, "--mode", "cell", "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 3  # one image can't be read; the figures are complete all the same
     printed = json.loads(done.stdout)
     assert {"images", "accuracy", "balanced_accuracy", "per_class", "confusion"} <= printed.keys()
