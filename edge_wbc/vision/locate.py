@@ -25,7 +25,11 @@ WHITE = 200
 RED_WEIGHT = 0.15
 """How much darkness in red counts beside colour."""
 FLOOR = 25
-"""No threshold below this: a field without white cells has nothing above it."""
+"""No threshold below this."""
+FAINTEST = 40
+"""Mean response below which a blob is no white cell of a field; the faintest stain tried has its nuclei above it."""
+MOST_BLUE_LOST = 0.5
+"""Red cells take away as much blue as green, for haemoglobin absorbs both; nuclear stain takes less than half."""
 OF_BRIGHTEST = 0.35
 """No threshold below this fraction of the strongest response in the frame."""
 SMALLEST_PX = 16
@@ -53,6 +57,8 @@ class _Blob(NamedTuple):
     bottom: int
     area: float
     contrast: float
+    blue_lost: float
+    """Darkness in blue over darkness in green."""
 
     @property
     def prominence(self) -> float:
@@ -69,6 +75,7 @@ def locate(pixels: Pixels) -> list[Cell]:
     :param pixels: (height, width, 3) uint8 BGR, any size.
     """
     blobs, scale = _blobs(pixels, SMALLEST_PX)
+    blobs = [blob for blob in blobs if blob.contrast >= FAINTEST and blob.blue_lost <= MOST_BLUE_LOST]
     if not blobs:
         return []
     blobs.sort(key=lambda blob: blob.prominence, reverse=True)
@@ -96,7 +103,7 @@ def locate_one(pixels: Pixels) -> Cell:
 
 
 def _blobs(pixels: Pixels, smallest_px: int) -> tuple[list[_Blob], float]:
-    response, scale = _response(pixels)
+    response, flat, scale = _response(pixels)
     otsu, _ = cv2.threshold(response, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     threshold = max(otsu, FLOOR, OF_BRIGHTEST * float(response.max()))
     _, mask = cv2.threshold(response, threshold, 255, cv2.THRESH_BINARY)
@@ -111,12 +118,14 @@ def _blobs(pixels: Pixels, smallest_px: int) -> tuple[list[_Blob], float]:
         if area >= smallest_area:
             place = np.s_[top : top + height, left : left + width]
             contrast = cv2.mean(response[place], mask[place])[0]
-            blobs.append(_Blob(left, top, left + width, top + height, area, contrast))
+            blue, green, *_ = cv2.mean(flat[place], mask[place])
+            blue_lost = (WHITE - blue) / max(1.0, WHITE - green)
+            blobs.append(_Blob(left, top, left + width, top + height, area, contrast, blue_lost))
     return _join_lobes(blobs), scale
 
 
-def _response(pixels: Pixels) -> tuple[_Grey, float]:
-    """How much each pixel of the working image looks like a stained nucleus, and the working image's scale."""
+def _response(pixels: Pixels) -> tuple[_Grey, Pixels, float]:
+    """How much each pixel of the working image looks like a stained nucleus; that image, flattened; its scale."""
     height, width = pixels.shape[:2]
     scale = min(1.0, max(WORKING_LENGTH_PX / max(height, width), SMALLEST_SCALE))
     small = pixels
@@ -129,7 +138,7 @@ def _response(pixels: Pixels) -> tuple[_Grey, float]:
     colour = cv2.add(magenta, cv2.subtract(blue, green))
     darkness = cv2.subtract(np.full_like(red, WHITE), red)
     response = cv2.addWeighted(darkness, RED_WEIGHT, colour, 1.0, 0.0)
-    return cv2.GaussianBlur(response, (5, 5), 0), scale
+    return cv2.GaussianBlur(response, (5, 5), 0), flat, scale
 
 
 def _background(small: Pixels) -> Pixels:
@@ -169,6 +178,7 @@ def _join_lobes(blobs: list[_Blob]) -> list[_Blob]:
                 max(blob.bottom, near.bottom),
                 blob.area + near.area,
                 max(blob.contrast, near.contrast),
+                min(blob.blue_lost, near.blue_lost),
             )
         )
     return joined

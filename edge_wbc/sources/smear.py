@@ -1,0 +1,116 @@
+"""``smear://``: a simulated microscope that drives across a simulated blood smear, for demo, tests and bench.
+
+    smear://?seed=1&cells=200&size=640x480&fps=30
+
+Every frame says what is really in it (:attr:`Frame.truth`). All of it follows from the seed. Without ``fps``
+fields come as fast as they are asked for; with it the source is live, like a camera over a moving stage.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from edge_wbc.errors import UsageError
+from edge_wbc.sources.smear_slide import Slide
+from edge_wbc.types import Box, Frame, KnownCell, Pixels
+from edge_wbc.uri import Uri
+
+MOST_CELLS = 1_000_000
+SMALLEST_PX = (160, 120)
+LARGEST_PX = (4096, 4096)
+SLIMMEST = 3.0
+"""The longer side of a frame has at most this many shorter ones."""
+
+
+class SmearSource:
+    """Fields of one slide, one after another, until every white cell was shown once.
+
+    :param size: width and height of a frame; every size sees about as much of the slide, finer or coarser.
+    :param fps: pace; None for as fast as asked.
+    """
+
+    def __init__(self, uri: str, seed: int, cells: int, size: tuple[int, int], fps: float | None) -> None:
+        self.uri = uri
+        self.live = fps is not None
+        self._period_s = 1 / fps if fps else 0.0
+        self._size = size
+        self._scale = min(size[0] / 640, size[1] / 480)
+        self._seed, self._cells = seed, cells
+        self._closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the fields in the order in which the stage passes them; see :meth:`Source.frames`."""
+        field = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
+        slide = Slide(self._seed, self._cells, field)
+        due = time.monotonic()
+        for index in range(slide.fields):
+            pixels, truth = self._resized(*slide.render(*slide.position(index), exposure=index))
+            if self.live:
+                due = max(due + self._period_s, time.monotonic())
+                self._closed.wait(due - time.monotonic())
+            if self._closed.is_set():
+                return
+            yield Frame(pixels, index, time.monotonic_ns(), self.uri, truth)
+
+    def close(self) -> None:
+        """End ``frames()`` now, from any thread."""
+        self._closed.set()
+
+    def _resized(self, pixels: Pixels, truth: tuple[KnownCell, ...]) -> tuple[Pixels, tuple[KnownCell, ...]]:
+        width, height = self._size
+        if (width, height) == (pixels.shape[1], pixels.shape[0]):
+            return pixels, truth
+        shrink = width < pixels.shape[1]
+        resized = cv2.resize(pixels, self._size, interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+        known = []
+        for cell in truth:
+            x, y, wide, high = (round(length * self._scale) for length in cell.box)
+            box = Box(x, y, min(wide, width - x), min(high, height - y))
+            known.append(KnownCell(box, cell.label, cell.cell_id))
+        return np.asarray(resized, np.uint8), tuple(known)
+
+
+def open_smear(uri: Uri) -> SmearSource:
+    """The simulated microscope.
+
+    :raises UsageError: an unknown option, or a value that makes no sense.
+    """
+    uri.allow("seed", "cells", "size", "fps")
+    if uri.path.strip("/"):
+        raise UsageError(f"{uri.text}: smear takes no path, only options; write for example smear://?seed=1&cells=200")
+    seed = uri.option("seed", int, 1)
+    cells = uri.option("cells", int, 200)
+    fps = uri.option("fps", float, 30) if "fps" in uri.options else None
+    size = _size(uri)
+    if seed < 0:
+        raise UsageError(f"{uri.text}: seed={seed} is negative; write for example seed=1")
+    if not 1 <= cells <= MOST_CELLS:
+        raise UsageError(f"{uri.text}: cells={cells} is not from 1 to {MOST_CELLS}; write for example cells=200")
+    if fps is not None and not (math.isfinite(fps) and 0.01 <= fps <= 1000):
+        raise UsageError(f"{uri.text}: fps={fps:g} is not between 0.01 and 1000; write for example fps=30")
+    return SmearSource(uri.text, seed, cells, size, fps)
+
+
+def _size(uri: Uri) -> tuple[int, int]:
+    text = uri.options.get("size", "640x480")
+    width, _, height = text.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"{uri.text}: size={text!r} is not WIDTHxHEIGHT; write for example size=640x480")
+    size = int(width), int(height)
+    if (
+        min(size) < min(SMALLEST_PX)
+        or max(size) < max(SMALLEST_PX)
+        or max(size) > max(LARGEST_PX)
+        or max(size) > SLIMMEST * min(size)
+    ):
+        raise UsageError(
+            f"{uri.text}: size={text} is not from 160x120 to 4096x4096 with sides at most 1 to {SLIMMEST:g}; "
+            "write for example size=640x480"
+        )
+    return size
