@@ -39,10 +39,10 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return True
 
-    def get(self) -> T | None:
-        """The next item, waiting for it; None when the channel has ended and is empty."""
+    def get(self, at_least: int = 1) -> T | None:
+        """The next item, waiting until so many are there; None when the channel has ended and is empty."""
         with self._changed:
-            while not self._items and not self._ended:
+            while len(self._items) < at_least and not self._ended:
                 self._changed.wait()
             return self._take()
 

@@ -15,11 +15,11 @@ LARGEST_BATCH = 16
 """Crops that go to the engine at once; more are split."""
 
 
-def cut(pixels: Pixels, cells: Sequence[Cell], engine: Engine) -> Pixels:
-    """The crops of a frame's cells: uint8 (N, S, S, 3) BGR, N ≥ 0."""
+def cut(cells: Sequence[tuple[Pixels, Cell]], engine: Engine) -> Pixels:
+    """The crops of cells, each given with the pixels of its frame: uint8 (N, S, S, 3) BGR, N ≥ 0."""
     expected = engine.model.manifest.input
     crops = np.empty((len(cells), expected.size_px, expected.size_px, 3), np.uint8)
-    for i, cell in enumerate(cells):
+    for i, (pixels, cell) in enumerate(cells):
         crop(pixels, cell.box, expected.size_px, margin=expected.margin, out=crops[i])
     return crops
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 
 from edge_wbc.channel import Channel
 from edge_wbc.classify import LARGEST_BATCH, classify, cut
@@ -26,11 +25,13 @@ from edge_wbc.metrics import KEPT, Stages, percentiles_ms
 from edge_wbc.outlet import Outlet
 from edge_wbc.sinks.base import Sink
 from edge_wbc.sources.base import Source
-from edge_wbc.types import Cell, Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
+from edge_wbc.types import Cell, Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
 
-WAITING_FRAMES = 4
-"""Frames a file source may be ahead, and located frames that may wait for the engine."""
+WAITING_FRAMES = 8
+"""Located frames of a file source that may wait for the engine."""
+TOGETHER = 4
+"""Frames of a file source that go to the engine at once: fewer hand-overs, and latency is not what matters there."""
 FINISH_S = 15.0
 """How long sinks may take to deliver what they hold at the end of a session."""
 INTERRUPTED_FINISH_S = 1.5
@@ -40,11 +41,10 @@ LEAVE_S = 1.0
 
 
 class Located(NamedTuple):
-    """A frame with its cells and their crops, uint8 (N, S, S, 3) BGR."""
+    """A frame with its cells."""
 
     frame: Frame
     cells: list[Cell]
-    crops: Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,16 @@ class Pipeline:
         self._notice = notice
         self._watch = watch
         self._stages = Stages()
-        self._incoming: Channel[Frame | Refused] = Channel(1 if source.live else WAITING_FRAMES, latest=source.live)
+        self._newest: Channel[Frame | Refused] = Channel(1, latest=True)
         self._located: Channel[Located | Refused] = Channel(1 if source.live else WAITING_FRAMES)
+        self._together = 1 if source.live else TOGETHER
         self._outlets = [Outlet(sink, self._stages, notice) for sink in sinks]
+        stages: list[tuple[Callable[[], None], Channel[Any]]] = [(self._locate, self._located)]
+        if source.live:  # a file waits for whoever reads it: no thread of its own, and one less to switch to
+            stages.insert(0, (self._read, self._newest))
         self._threads = [
-            threading.Thread(
-                target=self._guard, args=(self._read, self._incoming), name="edge-wbc source", daemon=True
-            ),
-            threading.Thread(
-                target=self._guard, args=(self._locate, self._located), name="edge-wbc locate", daemon=True
-            ),
+            threading.Thread(target=self._guard, args=stage, name=f"edge-wbc {stage[0].__name__}", daemon=True)
+            for stage in stages
         ]
         self._stopped = threading.Event()
         self._error: EdgeWbcError | None = None
@@ -102,7 +102,7 @@ class Pipeline:
     def stop(self) -> None:
         """End the session early; ``run`` then returns within 2 s with everything seen so far delivered."""
         self._stopped.set()
-        self._incoming.end()
+        self._newest.end()
 
     def run(self) -> Outcome:
         """Run the session to its end.
@@ -147,7 +147,7 @@ class Pipeline:
         failed = tuple(outlet.error for outlet in self._outlets if outlet.error is not None)
         return Outcome(summary, self._error, failed)
 
-    def _guard(self, work: Callable[[], None], channel: Channel[Frame | Refused] | Channel[Located | Refused]) -> None:
+    def _guard(self, work: Callable[[], None], channel: Channel[Any]) -> None:
         """Run a stage; whatever ends it, the next stage learns that nothing more comes."""
         try:
             work()
@@ -159,44 +159,48 @@ class Pipeline:
         finally:
             channel.end()
 
-    def _read(self) -> None:
+    def _given(self) -> Iterator[Frame | Refused]:
+        """What the source gives, until it ends or the session is stopped."""
         started = time.perf_counter_ns()
         for item in self._source.frames():
-            self._stages.add("read", time.perf_counter_ns() - started)
-            if not self._incoming.put(item):
+            if self._stopped.is_set():
                 return
+            self._stages.add("read", time.perf_counter_ns() - started)
+            yield item
             started = time.perf_counter_ns()
 
+    def _read(self) -> None:
+        for item in self._given():
+            if not self._newest.put(item):
+                return
+
     def _locate(self) -> None:
-        taken = 0
-        while (self._limit is None or taken < self._limit) and (item := self._incoming.get()) is not None:
-            taken += 1
-            if isinstance(item, Refused):
-                self._located.put(item)
-                continue
-            with self._stages.time("locate"):
-                cells = [locate_one(item.pixels)] if self._session.mode == "cell" else locate(item.pixels)
-            with self._stages.time("crop"):
-                crops = cut(item.pixels, cells, self._engine)
-            self._located.put(Located(item, cells, crops))
-        self._incoming.end()
+        items: Iterator[Frame | Refused] = iter(self._newest.get, None) if self._source.live else self._given()
+        for taken, item in enumerate(items, 1):
+            self._located.put(item if isinstance(item, Refused) else self._located_in(item))
+            if taken == self._limit:
+                break
+        self._newest.end()
+
+    def _located_in(self, frame: Frame) -> Located:
+        with self._stages.time("locate"):
+            one = self._session.mode == "cell"
+            return Located(frame, [locate_one(frame.pixels)] if one else locate(frame.pixels))
 
     def _classify(self, tally: Tally, counts: _Counts) -> None:
-        while (item := self._located.get()) is not None:
-            batch, crops = [item], _crops_in(item)
-            while crops < LARGEST_BATCH and (more := self._located.get_waiting()) is not None:
+        while (item := self._located.get(self._together)) is not None:
+            batch, cells = [item], _cells_in(item)
+            while cells < LARGEST_BATCH and (more := self._located.get_waiting()) is not None:
                 batch.append(more)
-                crops += _crops_in(more)
+                cells += _cells_in(more)
             self._decide(batch, tally, counts)
 
     def _decide(self, batch: Sequence[Located | Refused], tally: Tally, counts: _Counts) -> None:
         located = [item for item in batch if isinstance(item, Located)]
-        started = time.perf_counter_ns()
-        together = np.concatenate([item.crops for item in located]) if located else None
-        predictions = classify(together, self._engine) if together is not None else []
-        took_ns = time.perf_counter_ns() - started
-        for _ in located:
-            self._stages.add("classify", took_ns // len(located))
+        with self._stages.time("crop", len(located)):
+            crops = cut([(item.frame.pixels, cell) for item in located for cell in item.cells], self._engine)
+        with self._stages.time("classify", len(located)):
+            predictions = classify(crops, self._engine)
         for item in batch:
             if isinstance(item, Refused):
                 counts.refused += 1
@@ -217,7 +221,7 @@ class Pipeline:
     def _summary(self, differential: Differential, counts: _Counts, seconds: float) -> Summary:
         return Summary(
             frames=counts.frames,
-            dropped=self._incoming.dropped,
+            dropped=self._newest.dropped,
             refused=counts.refused,
             cells=counts.cells,
             fps=round(counts.frames / max(seconds, 1e-9), 2),
@@ -243,5 +247,5 @@ class _Counts:
         del self.ages_ns[:-KEPT]
 
 
-def _crops_in(item: Located | Refused) -> int:
-    return len(item.crops) if isinstance(item, Located) else 0
+def _cells_in(item: Located | Refused) -> int:
+    return len(item.cells) if isinstance(item, Located) else 0

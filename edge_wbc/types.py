@@ -73,7 +73,6 @@ class Frame:
     truth: tuple[KnownCell, ...] | None = None
     """What is really in the frame; only a simulated source knows."""
 
-
     @property
     def ref(self) -> FrameRef:
         return FrameRef(self.index, self.time_ns, self.origin, self.truth)

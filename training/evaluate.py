@@ -90,7 +90,7 @@ def crops_of(samples: Sequence[Sample], engine: Engine, mode: str) -> Iterator[t
                 yield sample, None, UNREADABLE
                 continue
         cell = _cell(last[1], sample, mode)
-        yield (sample, None, MISSED) if cell is None else (sample, cut(last[1], [cell], engine), "")
+        yield (sample, None, MISSED) if cell is None else (sample, cut([(last[1], cell)], engine), "")
 
 
 def report(scored: Sequence[Scored]) -> Report:

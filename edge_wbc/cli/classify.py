@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_wbc.cli.common import print_json, progress, say
-from edge_wbc.cli.session import exit_code, model_options, new_session, notice, sink_uris, stopping
+from edge_wbc.cli.session import (
+    exit_code,
+    model_options,
+    new_session,
+    notice,
+    open_engine_for,
+    sink_uris,
+    stopping,
+)
 
 if TYPE_CHECKING:
     from edge_wbc.types import Frame, FrameResult
@@ -25,8 +33,6 @@ def classify(
     paths: tuple[Path, ...], mode: str, model: str, engine: str, jsonl: str | None, csv_file: str | None, as_json: bool
 ) -> int:
     """Classify the cells in still images; a PATH may be a folder."""
-    from edge_wbc.engines.base import open_engine
-    from edge_wbc.manifest import load_model
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.records import cell_records
     from edge_wbc.sinks.base import open_sink
@@ -34,7 +40,7 @@ def classify(
 
     source = open_images(paths)
     files = [f"{scheme}:{path}" for scheme, path in (("jsonl", jsonl), ("csv", csv_file)) if path]
-    loaded = open_engine(engine, load_model(model))
+    loaded = open_engine_for(source, engine, model)
     results: list[dict[str, Any]] = []
     with progress("classifying", len(source)) as advance:
 

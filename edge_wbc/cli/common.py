@@ -22,7 +22,8 @@ def say(text: str = "") -> None:
 
 def print_json(value: Any) -> None:
     """One object on one line of standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 @contextmanager

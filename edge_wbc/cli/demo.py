@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_wbc.cli.common import print_json, progress, say
-from edge_wbc.cli.session import exit_code, new_session, notice, stopping
+from edge_wbc.cli.session import exit_code, new_session, notice, open_engine_for, stopping
 
 if TYPE_CHECKING:
     from edge_wbc.types import Differential, Frame, FrameResult
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
     """The whole thing on this machine, with nothing attached."""
     from edge_wbc.bench.instrument import simulated_instrument
-    from edge_wbc.engines.base import open_engine
-    from edge_wbc.manifest import load_model
+    from edge_wbc.manifest import DEFAULT_MODEL
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sinks.base import open_sink
     from edge_wbc.sources.base import open_source
     from edge_wbc.vision.geometry import match
 
     uri = f"smear://?seed={seed}&cells={cells}"
-    engine = open_engine("auto", load_model())
+    source = open_source(uri)
+    engine = open_engine_for(source, "auto", DEFAULT_MODEL)
     known: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
     fullest: list[tuple[Frame, FrameResult]] = []
@@ -59,7 +59,7 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
 
         sink = open_sink(f"serial://{instrument.port}")
         session = new_session(uri, "field", engine)
-        pipeline = Pipeline(open_source(uri), engine, [sink], session, notice=notice, watch=watch)
+        pipeline = Pipeline(source, engine, [sink], session, notice=notice, watch=watch)
         with stopping(pipeline) as interrupted:
             outcome = pipeline.run()
         applied = instrument.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import NoReturn
@@ -31,6 +32,9 @@ EXIT_CODES = (
     "Exit codes: 0 done; 1 finished, but a check failed; 2 usage; 3 input refused; 4 hardware or environment missing; "
     "5 an output failed, the rest is complete; 130 interrupted."
 )
+
+_WRITING_FAILED = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT})
+"""With no file named, it was standard output: sinks turn their own errors into OutputFailed."""
 
 
 class _Verbs(click.Group):
@@ -72,7 +76,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("edge-wbc: interrupted", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        click.echo("edge-wbc: standard output was closed before the end", err=True)
+    except OSError as error:
+        if error.errno not in _WRITING_FAILED or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
+        reason = (error.strerror or str(error)).lower()
+        click.echo(f"edge-wbc: standard output: {reason}; other outputs are complete", err=True)
         sys.exit(5)

@@ -7,7 +7,15 @@ from dataclasses import asdict
 import click
 
 from edge_wbc.cli.common import print_json, say
-from edge_wbc.cli.session import exit_code, model_options, new_session, notice, sink_uris, stopping
+from edge_wbc.cli.session import (
+    exit_code,
+    model_options,
+    new_session,
+    notice,
+    open_engine_for,
+    sink_uris,
+    stopping,
+)
 
 
 @click.command()
@@ -27,17 +35,14 @@ def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], li
 
     SOURCE is a file, a folder, a video, v4l2:///dev/video0, camera://0, rtsp://…, or smear://?seed=1 (simulated).
     """
-    from edge_wbc.engines.base import open_engine
-    from edge_wbc.manifest import load_model
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sinks.base import open_sink
     from edge_wbc.sources.base import open_source
 
     sinks = [open_sink(uri) for uri in sink_uris(to, as_json)]
-    loaded = open_engine(engine, load_model(model))
-    pipeline = Pipeline(
-        open_source(source), loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice
-    )
+    opened = open_source(source)
+    loaded = open_engine_for(opened, engine, model)
+    pipeline = Pipeline(opened, loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice)
     with stopping(pipeline) as interrupted:
         outcome = pipeline.run()
     if as_json:

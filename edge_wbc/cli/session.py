@@ -10,15 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from edge_wbc import __version__
 from edge_wbc.cli.common import say
-from edge_wbc.engines.base import Engine
-from edge_wbc.pipeline import Outcome, Pipeline
-from edge_wbc.types import Session
+
+if TYPE_CHECKING:
+    from edge_wbc.engines.base import Engine
+    from edge_wbc.pipeline import Outcome, Pipeline
+    from edge_wbc.sources.base import Source
+    from edge_wbc.types import Session
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -40,8 +43,22 @@ def model_options(command: Decorated) -> Decorated:
     return command
 
 
+def open_engine_for(source: Source, name: str, model: str) -> Engine:
+    """Load a model into an engine, for one source.
+
+    A file source keeps one processor busy with reading and locating; with a live one the engine may have them all.
+    """
+    from edge_wbc.engines.base import open_engine, usable_processors
+    from edge_wbc.manifest import load_model
+
+    processors = usable_processors()
+    return open_engine(name, load_model(model), processors if source.live else max(1, processors - 1))
+
+
 def new_session(source: str, mode: str, engine: Engine) -> Session:
     """A session that starts now."""
+    from edge_wbc.types import Session
+
     started_ns, started_unix_ns = time.monotonic_ns(), time.time_ns()
     moment = datetime.fromtimestamp(started_unix_ns / 1e9, timezone.utc)
     return Session(

@@ -18,11 +18,15 @@ class ConsoleSink:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._cells = 0
+        self._heading = ""
 
     def open(self, session: Session) -> None:
-        self._print(f"# {session.model} on {session.engine}, {session.mode} mode. Research use only.")
+        self._heading = f"# {session.model} on {session.engine}, {session.mode} mode. Research use only."
 
     def frame(self, result: FrameResult) -> None:
+        if self._heading:
+            self._print(self._heading)
+            self._heading = ""
         name = PurePath(result.frame.origin).name if "://" not in result.frame.origin else ""
         for cell, prediction in zip(result.cells, result.predictions, strict=True):
             box = cell.box
@@ -36,7 +40,7 @@ class ConsoleSink:
         pass
 
     def finish(self, differential: Differential, summary: Summary) -> None:
-        self._print("", end="")
+        pass
 
     def close(self) -> None:
         pass
@@ -44,11 +48,11 @@ class ConsoleSink:
     def report(self) -> Mapping[str, Any]:
         return {"cells": self._cells}
 
-    def _print(self, line: str, end: str = "\n") -> None:
+    def _print(self, line: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
         shown = line.encode(encoding, "backslashreplace").decode(encoding)  # a Latin-1 terminal, a name not in UTF-8
         try:
-            sys.stdout.write(shown + end)
+            sys.stdout.write(shown + "\n")
             sys.stdout.flush()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

@@ -25,8 +25,10 @@ def crop(pixels: Pixels, box: Box, size: int, *, margin: float = MARGIN, out: Pi
     side = 2 * max(1, round(margin * max(box.width, box.height) / 2))
     left = round(box.xmin + box.width / 2 - side / 2)
     top = round(box.ymin + box.height / 2 - side / 2)
-    inside = pixels[max(0, top) : max(1, min(height, top + side)), max(0, left) : max(1, min(width, left + side))]
-    before_y, before_x = max(0, -top), max(0, -left)
+    y0, y1 = min(max(0, top), height - 1), max(1, min(height, top + side))
+    x0, x1 = min(max(0, left), width - 1), max(1, min(width, left + side))
+    inside = pixels[y0:y1, x0:x1]
+    before_y, before_x = min(max(0, -top), side - 1), min(max(0, -left), side - 1)
     after_y, after_x = side - before_y - inside.shape[0], side - before_x - inside.shape[1]
     if before_y or before_x or after_y or after_x:
         inside = cv2.copyMakeBorder(inside, before_y, after_y, before_x, after_x, cv2.BORDER_REPLICATE)

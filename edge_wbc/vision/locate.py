@@ -145,7 +145,7 @@ def _background(small: Pixels) -> Pixels:
     """A plane per colour through the bright part of the frame: least squares, once more with dark places lifted."""
     height, width = small.shape[:2]
     design, solve = _plane(*_GRID)
-    tiny = cv2.resize(small, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float32)
+    tiny = cv2.resize(small, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_LINEAR).reshape(-1, 3).astype(np.float32)
     fit = design @ (solve @ tiny)
     lifted = np.where(tiny < fit - 15, fit, tiny)
     fit = np.clip(design @ (solve @ lifted), 20, 255).astype(np.uint8)

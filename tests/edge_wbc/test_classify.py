@@ -70,9 +70,9 @@ def test_no_crops_no_predictions(engine: Engine) -> None:
 def test_crops_are_cut_as_the_manifest_says(engine: Engine) -> None:
     pixels = np.random.default_rng(4).integers(0, 256, (120, 160, 3), np.uint8)
     boxes = [Box(10, 20, 50, 40), Box(100, 60, 30, 30)]
-    crops = cut(pixels, [Cell(box, 1.0) for box in boxes], engine)
+    crops = cut([(pixels, Cell(box, 1.0)) for box in boxes], engine)
     margin = engine.model.manifest.input.margin
     assert crops.shape == (2, 96, 96, 3)
     for found, box in zip(crops, boxes, strict=True):
         assert np.array_equal(found, crop(pixels, box, 96, margin=margin))
-    assert cut(pixels, [], engine).shape == (0, 96, 96, 3)
+    assert cut([], engine).shape == (0, 96, 96, 3)

@@ -299,3 +299,15 @@ def test_an_interrupted_session(sent: signal.Signals, tmp_path: Path, start_edge
     assert len([record for record in lines if record["type"] == "frame"]) == summary["frames"]
     assert len([record for record in lines if record["type"] == "cell"]) == summary["cells"] >= 5
     assert lines[-1]["event"] == "end"
+
+
+@pytest.mark.parametrize("options", [("--json",), ()])
+def test_standard_output_on_a_full_disk(options: tuple[str, ...], tmp_path: Path) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "edge_wbc", "run", "smear://?seed=1&cells=3", *options]
+        command += ["--to", "console:"] * (not options) + ["--to", f"csv:{tmp_path / 'cells.csv'}"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 5
+    assert "standard output: no space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) > 3

@@ -198,11 +198,14 @@ def test_a_full_disk_is_noticed_at_the_end_too(session: Session, end_of: Any) ->
     sink.close()
 
 
-def test_standard_output_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, session: Session) -> None:
+def test_standard_output_on_a_full_disk(monkeypatch: pytest.MonkeyPatch, session: Session, result_of: Any) -> None:
+    """Told with the first line, not at opening: that would end the session for other sinks, too."""
     full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115
     monkeypatch.setattr(sys, "stdout", full)
+    sink = open_sink("console:")
+    sink.open(session)
     with pytest.raises(OutputFailed, match="standard output: no space left on device; other outputs are complete"):
-        open_sink("console:").open(session)
+        sink.frame(result_of(0, LABELS))
     monkeypatch.undo()
     with contextlib.suppress(OSError):
         full.close()
