@@ -11,7 +11,7 @@ from edge_wbc.engines.base import Engine
 from edge_wbc.types import UNIDENTIFIED, Cell, Pixels, Prediction
 from edge_wbc.vision.crop import crop
 
-LARGEST_BATCH = 16
+LARGEST_BATCH = 8
 """Crops that go to the engine at once; more are split."""
 
 

@@ -9,18 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-MOST_PIXELS = 64_000_000
-"""Largest frame accepted, 8000×8000."""
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MOST_PIXELS))  # read once, when cv2 first decodes
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a file is said once, in our own words
+import cv2
+import numpy as np
+import numpy.typing as npt
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
-
-from edge_wbc.errors import SourceError, UsageError  # noqa: E402
-from edge_wbc.types import Frame, Pixels, Refused  # noqa: E402
-from edge_wbc.uri import Uri  # noqa: E402
+from edge_wbc import MOST_PIXELS
+from edge_wbc.errors import SourceError, UsageError
+from edge_wbc.types import Frame, Pixels, Refused
+from edge_wbc.uri import Uri
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg"})
@@ -32,7 +28,7 @@ SMALLEST_PX = 32
 MOST_BYTES = 512 * 2**20
 """Largest image file read: twice the largest frame, uncompressed and with an alpha channel."""
 
-if "OPENCV_LOG_LEVEL" not in os.environ:
+if "OPENCV_LOG_LEVEL" not in os.environ:  # what is wrong with a file is said once, in our own words
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 

@@ -337,7 +337,6 @@ _PAINTERS: dict[str, Callable[[_Tile, Look, Plane], Plane]] = {
 }
 
 
-@functools.lru_cache(maxsize=256)
 def _columns(side: int) -> Plane:
     return np.tile(np.arange(side, dtype=np.float32), (side, 1))
 
