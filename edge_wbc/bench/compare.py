@@ -19,8 +19,8 @@ from edge_wbc.errors import EnvironmentMissing
 from edge_wbc.manifest import Model
 
 PIPELINE = "pipeline"
-LOOPS = {"loop, 1 thread": 1, "loop, default threads": 0}
-"""Name → ONNX Runtime threads, 0 for its default."""
+LOOPS = {"loop, 1 thread": 1, "loop, default": 0}
+"""Name → ONNX Runtime threads, 0 for as many as it takes by default."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,12 +95,12 @@ def _table(lines: list[Comparison], title: str) -> None:
     from rich.table import Table
 
     table = Table(title=title)
-    for column in ("", "frames/s", "range", "ratio", "range", "cells", "applied"):
+    for column in ("", "frames/s", "range", "ratio", "range", "applied of cells"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     for line in lines:
         low, high = line.fps_range
         ratio = "" if line.ratio is None else f"{line.ratio:.2f}"
         ratios = "" if line.ratio_range is None else f"{line.ratio_range[0]:.2f}–{line.ratio_range[1]:.2f}"
-        row = (line.name, f"{line.fps:.0f}", f"{low:.0f}–{high:.0f}", ratio, ratios, str(line.cells), str(line.applied))
+        row = (line.name, f"{line.fps:.0f}", f"{low:.0f}–{high:.0f}", ratio, ratios, f"{line.applied}/{line.cells}")
         table.add_row(*row)
     Console().print(table)
