@@ -40,7 +40,7 @@ class Channel(Generic[T]):
             return True
 
     def get(self, at_least: int = 1) -> T | None:
-        """The next item, waiting until so many are there; None when the channel has ended and is empty."""
+        """The next item, waiting until so many are there (at most the capacity); None at the end."""
         with self._changed:
             while len(self._items) < at_least and not self._ended:
                 self._changed.wait()

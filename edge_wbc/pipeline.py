@@ -1,6 +1,8 @@
-"""From frames to results: source, locate and classify each in a thread, every sink in one of its own.
+"""From frames to results: locate and classify each in a thread, every sink and a live source in one of its own.
 
-    source ──▶ latest frame or queue ──▶ locate, crop ──▶ queue ──▶ classify, count ──▶ a queue a sink ──▶ sinks
+    live source ──▶ newest frame ─┐
+                                  ├─▶ locate ──▶ queue ──▶ crop, classify, count ──▶ a queue a sink ──▶ sinks
+    file source ──────────────────┘
 
 A live source keeps only its newest frame and what it skips is counted; a file source loses nothing. Ctrl-C, the end
 of the source and a fatal error end a session the same way: no new frames, what was seen is decided, sinks finish.

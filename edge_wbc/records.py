@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
+from edge_wbc import RESEARCH_USE
 from edge_wbc.types import FrameResult, Refused, Session, Summary
 
 
@@ -27,7 +28,7 @@ def utc_text(time_ns: int, session: Session) -> str:
 
 
 def session_record(session: Session) -> dict[str, Any]:
-    return {"type": "session", "event": "start", **asdict(session)}
+    return {"type": "session", "event": "start", "notice": RESEARCH_USE, **asdict(session)}
 
 
 def end_record(session: Session, summary: Summary) -> dict[str, Any]:

@@ -96,8 +96,10 @@ def verify(data: Path, model: str, as_json: bool) -> int:
 def _locked_crops(data: Path, labels: tuple[str, ...]) -> tuple[Pixels, list[Sample], str]:
     from training.crops import run_time_crops
     from training.datasets import locked_groups, read_all, split
+    from training.negatives import read_negatives
 
-    samples = [sample for sample in split(read_all(data), locked_groups())[1] if sample.label in labels]
+    locked = split(read_all(data) + read_negatives(data), locked_groups())[1]
+    samples = [sample for sample in locked if sample.label in labels]
     if not samples:
         raise UsageError(f"--data {data}: holds no locked group; leave --data out to verify on simulated cells")
     with progress("cutting crops", len(samples)) as advance:
@@ -121,14 +123,13 @@ def _write_metrics(model: Model, samples: Sequence[Sample]) -> None:
     """Score the finished graph on the locked groups and add the figures to its manifest."""
     from edge_wbc.engines.base import open_engine
     from edge_wbc.manifest import manifest_path, write_manifest
-    from training.evaluate import forced, report, score
+    from training.evaluate import by_part, forced, report, score
 
     engine = open_engine("onnxruntime", model)
     with progress("scoring", len(samples)) as advance:
         scored = score(samples, engine, "cell", advance)
     metrics: dict[str, Any] = {"on": "locked groups, cell mode; pbc is split by image, so its figures are optimistic"}
-    for source in sorted({sample.source for sample in samples}):
-        part = [item for item in scored if item.sample.source == source]
-        metrics[source] = asdict(report(part)) | {"accuracy_forced": report(forced(part)).accuracy}
-        del metrics[source]["unreadable"]
+    for name, part in by_part(scored).items():
+        metrics[name] = asdict(report(part)) | {"accuracy_forced": report(forced(part)).accuracy}
+        del metrics[name]["unreadable"]
     write_manifest(manifest_path(model.graph), model.manifest.model_copy(update={"metrics": metrics}))

@@ -240,9 +240,3 @@ def _symlink(port: str, link: str) -> Iterator[None]:
     finally:
         if os.path.islink(link) and os.readlink(link) == port:
             os.unlink(link)
-
-
-if __name__ == "__main__":
-    from firmware_bridge.cli import simulate_command
-
-    simulate_command()

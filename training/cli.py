@@ -35,13 +35,15 @@ def train(data: Path, out: Path, steps: int | None, seed: int, smoke: bool, as_j
     from training import weights
     from training.crops import stored_crops
     from training.datasets import locked_groups, read_all, split
+    from training.negatives import read_negatives
     from training.train import Recipe, Step, fit, record
 
     if out.suffix != ".safetensors":
         raise UsageError(f"--out {out}: weights are written as safetensors; name the file {out.stem}.safetensors")
     if not out.parent.is_dir():
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist; create it first")
-    training, locked = split(read_all(data), locked_groups())
+    with progress("looking for what is no cell", 1):
+        training, locked = split(read_all(data) + read_negatives(data), locked_groups())
     recipe = Recipe(seed=seed, **({"steps": steps} if steps else {}))
     if smoke:
         training = training[:: max(1, len(training) // 64)]
@@ -75,18 +77,20 @@ def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, as_js
     """Score a model on DATA: a folder of class folders, or one laid out as for training."""
     from edge_wbc.engines.base import open_engine
     from edge_wbc.manifest import load_model
+    from edge_wbc.types import NOT_A_CELL
     from training.datasets import locked_groups, read_all, split
-    from training.evaluate import report, score
+    from training.evaluate import by_part, report, score
+    from training.negatives import read_negatives
 
     samples = read_all(data)
     if locked:
-        samples = split(samples, locked_groups())[1]
+        samples = split(samples + read_negatives(data), locked_groups())[1]
     loaded = open_engine(engine, load_model(model))
     with progress("evaluating", len(samples)) as advance:
         scored = score(samples, loaded, mode, advance)
-    whole = report(scored)
-    sources = sorted({sample.source for sample in samples})
-    by_source = {name: report([item for item in scored if item.sample.source == name]) for name in sources}
+    by_source = {name: report(part) for name, part in by_part(scored).items()}
+    cells = [item for item in scored if item.sample.label != NOT_A_CELL] if locked else scored
+    whole = report(cells)
     if as_json:
         print_json(
             {

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_wbc.errors import SourceError
-from edge_wbc.types import CLASSES, Box
+from edge_wbc.types import CLASSES, NOT_A_CELL, Box
 
 LOCKED_SHARE = 0.1
 SPLITS = Path(__file__).with_name("splits.json")
@@ -41,7 +41,7 @@ def label_of(name: str) -> str | None:
     """The class a folder or column name stands for, without regard to case; None if it is no class."""
     label = name.strip().lower()
     label = _ALIASES.get(label, label)
-    return label if label in CLASSES else None
+    return label if label in CLASSES or label == NOT_A_CELL else None
 
 
 def read_class_folders(root: Path, source: str | None = None) -> list[Sample]:
@@ -145,14 +145,15 @@ def read_all(root: Path) -> list[Sample]:
 
 
 def lock_groups(samples: Iterable[Sample]) -> list[str]:
-    """Choose the groups that nothing shipped is trained on: a tenth of the groups of each origin and class.
+    """Choose the groups that nothing shipped is trained on: a tenth of the groups of each origin and class of cell.
 
     Rounded, at least one where a class has three groups or more, none where it has fewer (that would take the class
     out of training). Chosen by the order of a hash, so that the choice depends on no list's order.
     """
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for sample in samples:
-        groups[sample.group.split("/")[0], sample.label].add(sample.group)
+        if sample.label != NOT_A_CELL:
+            groups[sample.group.split("/")[0], sample.label].add(sample.group)
     locked: set[str] = set()
     for (_, label), names in sorted(groups.items()):
         count = max(1, round(LOCKED_SHARE * len(names))) if len(names) >= 3 else 0

@@ -15,7 +15,7 @@ from edge_wbc.differential import exact_interval
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import SourceError
 from edge_wbc.sources.files import read_image
-from edge_wbc.types import UNIDENTIFIED, Cell, Pixels, Prediction
+from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Cell, Pixels, Prediction
 from edge_wbc.vision.geometry import iou
 from edge_wbc.vision.locate import locate, locate_one
 from training.datasets import Sample
@@ -53,7 +53,7 @@ def score(samples: Sequence[Sample], engine: Engine, mode: str, progress: Callab
     """Locate, crop and classify each sample.
 
     :param mode: ``cell``: an image holds exactly one cell, and one is always found. ``field``: what the locator
-        misses is ``missed``. Where a sample has a box, the cell must overlap it.
+        misses is ``missed``. Where a sample has a box, the cell must overlap it; a miss is right where there is none.
     """
     scored: list[Scored] = []
     waiting: list[tuple[Sample, Pixels]] = []
@@ -68,7 +68,8 @@ def score(samples: Sequence[Sample], engine: Engine, mode: str, progress: Callab
 
     for done, (sample, crops, reason) in enumerate(crops_of(samples, engine, mode), 1):
         if crops is None:
-            scored.append(Scored(sample, reason, None))
+            nothing_there = sample.label == NOT_A_CELL and reason == MISSED
+            scored.append(Scored(sample, NOT_A_CELL if nothing_there else reason, None))
         else:
             waiting.append((sample, crops))
         if len(waiting) == LARGEST_BATCH:
@@ -119,6 +120,14 @@ def report(scored: Sequence[Scored]) -> Report:
         confusion={label: dict(row) for label, row in confusion.items()},
         unreadable=[str(item.sample.path) for item in scored if item.said == UNREADABLE],
     )
+
+
+def by_part(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
+    """The cells of each source, and what is no cell from all of them as ``background``."""
+    parts: dict[str, list[Scored]] = defaultdict(list)
+    for item in scored:
+        parts["background" if item.sample.label == NOT_A_CELL else item.sample.source].append(item)
+    return dict(sorted(parts.items()))
 
 
 def forced(scored: Sequence[Scored]) -> list[Scored]:

@@ -14,7 +14,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from edge_wbc.errors import SourceError
-from edge_wbc.types import CLASSES, Pixels
+from edge_wbc.types import CLASSES, NOT_A_CELL, Pixels
 from training.augment import augment
 from training.datasets import Sample
 from training.leukonet import Architecture, Leukonet, normalise
@@ -49,14 +49,14 @@ class Step:
 
 
 def labels_in(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """The classes that occur, in the project's order.
+    """The labels that occur, in the project's order.
 
     :raises SourceError: fewer than two.
     """
     present = {sample.label for sample in samples}
     if len(present) < 2:
         raise SourceError(f"only {', '.join(present) or 'no'} cells to train on; give at least two classes")
-    return tuple(label for label in CLASSES if label in present)
+    return tuple(label for label in (*CLASSES, NOT_A_CELL) if label in present)
 
 
 def sampling_weights(samples: Sequence[Sample]) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.cli.session import (
     exit_code,
@@ -60,7 +61,7 @@ def classify(
         with stopping(pipeline) as interrupted:
             outcome = pipeline.run()
     if as_json:
-        print_json({**asdict(outcome.summary), "results": results})
+        print_json({**asdict(outcome.summary), "notice": RESEARCH_USE, "results": results})
     else:
         from edge_wbc.cli.show import differential_table, summary_lines
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import click
 
+from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, say
 from edge_wbc.cli.session import (
     exit_code,
@@ -46,7 +47,7 @@ def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], li
     with stopping(pipeline) as interrupted:
         outcome = pipeline.run()
     if as_json:
-        print_json(asdict(outcome.summary))
+        print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})
     else:
         from edge_wbc.cli.show import differential_table, summary_lines
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 
-from edge_wbc.types import UNIDENTIFIED, Box, Pixels
+from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Box, Pixels
 
 _COLOURS = {
     "neutrophil": (170, 60, 20),
@@ -17,6 +17,7 @@ _COLOURS = {
     "immature granulocyte": (90, 90, 90),
     "erythroblast": (40, 40, 150),
     "platelet": (120, 120, 0),
+    NOT_A_CELL: (150, 150, 150),
     UNIDENTIFIED: (0, 0, 0),
 }
 

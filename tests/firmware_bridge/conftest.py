@@ -21,7 +21,7 @@ class RunningSimulator:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "firmware_bridge.simulator", "--json", *arguments],
+            [sys.executable, "-m", "firmware_bridge", "simulate", "--json", *arguments],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,

@@ -19,7 +19,7 @@ ROOT = Path(firmware_bridge.__file__).parents[1]
 def test_the_text_lines(tmp_path: Path) -> None:
     link_path = tmp_path / "instrument"
     process = subprocess.Popen(
-        [sys.executable, "-m", "firmware_bridge.simulator", "--link", str(link_path)],
+        [sys.executable, "-m", "firmware_bridge", "simulate", "--link", str(link_path)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
@@ -51,7 +51,7 @@ def test_the_link_replaces_a_symlink_but_nothing_else(tmp_path: Path, start_simu
     file = tmp_path / "file"
     file.write_text("mine")
     refused = subprocess.run(
-        [sys.executable, "-m", "firmware_bridge.simulator", "--link", str(file)],
+        [sys.executable, "-m", "firmware_bridge", "simulate", "--link", str(file)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -63,7 +63,7 @@ def test_the_link_replaces_a_symlink_but_nothing_else(tmp_path: Path, start_simu
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "firmware_bridge.simulator"],
+        [sys.executable, "-m", "firmware_bridge", "simulate"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
