@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -87,3 +88,22 @@ def test_an_image_without_cell_gives_its_middle() -> None:
     cell = locate_one(np.full((200, 300, 3), 230, np.uint8))
     assert cell.box == Box(50, 0, 200, 200)
     assert cell.score == 0
+
+
+def discs(colour: tuple[int, int, int]) -> Pixels:
+    pixels = np.full((480, 640, 3), 225, np.uint8)
+    for centre in ((120, 130), (420, 300), (560, 90)):
+        cv2.circle(pixels, centre, 40, colour, cv2.FILLED, cv2.LINE_AA)
+    return pixels
+
+
+@pytest.mark.parametrize(
+    ("colour", "cells"),
+    [
+        ((150, 60, 95), 3),
+        pytest.param((125, 85, 190), 0, id="red cells of a violet stain: they take blue away"),
+        pytest.param((208, 186, 200), 0, id="too faint for a nucleus"),
+    ],
+)
+def test_only_what_is_stained_like_a_nucleus_is_a_cell(colour: tuple[int, int, int], cells: int) -> None:
+    assert len(locate(discs(colour))) == cells
