@@ -47,9 +47,17 @@ class Outlet:
         self._end = (differential, summary)
         self._results.end()
 
+    @property
+    def working(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until the sink has finished."""
+        self._thread.join(seconds)
+
     def join(self, deadline: float) -> None:
-        """Wait until the sink has finished, at most until ``deadline`` on the monotonic clock."""
-        self._thread.join(max(0.0, deadline - time.monotonic()))
+        """Wait until the sink has finished, and give up at ``deadline`` on the monotonic clock."""
+        self.wait(max(0.0, deadline - time.monotonic()))
         if self._crash is not None:
             raise self._crash
         if self._thread.is_alive() and self.error is None:

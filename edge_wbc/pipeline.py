@@ -34,10 +34,11 @@ WAITING_FRAMES = 8
 """Located frames of a file source that may wait for the engine."""
 TOGETHER = 4
 """Frames of a file source that go to the engine at once: fewer hand-overs, and latency is not what matters there."""
-FINISH_S = 15.0
-"""How long sinks may take to deliver what they hold at the end of a session."""
 INTERRUPTED_FINISH_S = 1.5
-"""The same after Ctrl-C: the whole exit stays under 2 s."""
+"""How long sinks may take to deliver what they hold after Ctrl-C: the whole exit stays under 2 s. At the end of a
+source they take what they need."""
+LOOK_S = 0.1
+"""How often it is looked whether the user has lost patience with a sink."""
 LEAVE_S = 1.0
 """How long a stage may take to end when it has been told to; a driver that hangs is left behind."""
 
@@ -140,9 +141,12 @@ class Pipeline:
             raise self._crash
         differential = tally.differential()
         summary = self._summary(differential, counts, time.monotonic() - started)
-        deadline = time.monotonic() + (INTERRUPTED_FINISH_S if self._stopped.is_set() else FINISH_S)
         for outlet in self._outlets:
             outlet.finish(differential, summary)
+        for outlet in self._outlets:
+            while outlet.working and not self._stopped.is_set():
+                outlet.wait(LOOK_S)
+        deadline = time.monotonic() + INTERRUPTED_FINISH_S
         for outlet in self._outlets:
             outlet.join(deadline)
         summary = self._summary(differential, counts, time.monotonic() - started)

@@ -12,10 +12,8 @@ from edge_wbc.records import utc_ns
 from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
 
-DRAIN_S = 10.0
-"""How long the instrument may take to acknowledge what is in flight at the end of a session."""
-
-
+STALL_S = 10.0
+"""At the end of a session the instrument may take as long as it needs, but acknowledge something in this time."""
 FASTEST_BAUD = 4_000_000
 """The fastest Linux has a name for."""
 
@@ -50,13 +48,15 @@ class InstrumentSink:
         counts = {label: share.count for label, share in differential.shares.items()}
         self._send(bridge.Differential(counts, differential.total, differential.unidentified))
         assert self._link is not None
-        try:
-            left = self._link.drain(DRAIN_S)
-        except bridge.LinkError as error:
-            raise self._failed(error) from None
+        left, before = 1, 0
+        while left and left != before:
+            try:
+                left, before = self._link.drain(STALL_S), left
+            except bridge.LinkError as error:
+                raise self._failed(error) from None
         if left:
             raise OutputFailed(
-                f"{self._port}: {left} results not acknowledged within {DRAIN_S:.0f} s; "
+                f"{self._port}: nothing acknowledged for {STALL_S:g} s, {left} results are left; "
                 "check the instrument and run again"
             )
 
