@@ -28,7 +28,11 @@ LEUKOCYTES = CLASSES[:6]
 """The classes that make up the denominator of a differential."""
 
 NOT_A_CELL = "not_a_cell"
+"""What a model says of red cells, debris and smudges that were located by mistake."""
+LABELS = (*CLASSES, NOT_A_CELL)
+"""What a model may say, in the order of its outputs."""
 UNIDENTIFIED = "unidentified"
+"""What is said where no label is probable enough."""
 
 
 class Box(NamedTuple):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_wbc.errors import SourceError
-from edge_wbc.types import CLASSES, NOT_A_CELL, Box
+from edge_wbc.types import CLASSES, LABELS, NOT_A_CELL, Box
 
 LOCKED_SHARE = 0.1
 SPLITS = Path(__file__).with_name("splits.json")
@@ -38,10 +38,10 @@ class Sample:
 
 
 def label_of(name: str) -> str | None:
-    """The class a folder or column name stands for, without regard to case; None if it is no class."""
+    """The label a folder or column name stands for, without regard to case; None if it is none."""
     label = name.strip().lower()
     label = _ALIASES.get(label, label)
-    return label if label in CLASSES or label == NOT_A_CELL else None
+    return label if label in LABELS else None
 
 
 def read_class_folders(root: Path, source: str | None = None) -> list[Sample]:

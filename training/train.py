@@ -14,7 +14,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from edge_wbc.errors import SourceError
-from edge_wbc.types import CLASSES, NOT_A_CELL, Pixels
+from edge_wbc.types import LABELS, Pixels
 from training.augment import augment
 from training.datasets import Sample
 from training.leukonet import Architecture, Leukonet, normalise
@@ -56,7 +56,7 @@ def labels_in(samples: Sequence[Sample]) -> tuple[str, ...]:
     present = {sample.label for sample in samples}
     if len(present) < 2:
         raise SourceError(f"only {', '.join(present) or 'no'} cells to train on; give at least two classes")
-    return tuple(label for label in (*CLASSES, NOT_A_CELL) if label in present)
+    return tuple(label for label in LABELS if label in present)
 
 
 def sampling_weights(samples: Sequence[Sample]) -> Tensor:

@@ -10,7 +10,7 @@ import time
 import serial
 
 from edge_wbc.errors import EnvironmentMissing
-from edge_wbc.types import CLASSES, Box
+from edge_wbc.types import LABELS, Box
 from firmware_bridge.messages import SCHEMA_HASH, VERSION_MAJOR, VERSION_MINOR, CellResult, Hello, NewStream
 from firmware_bridge.protocol import Frame, encode_frame
 
@@ -37,5 +37,5 @@ def open_port(path: str) -> serial.Serial:
 
 def result_bytes(number: int, best: int, probability: float, box: Box) -> bytes:
     """One CELL_RESULT as bytes; ``number`` from 1 is cell and sequence number alike."""
-    result = CellResult(number, time.time_ns(), CLASSES[best], probability, (box.xmin, box.ymin, box.width, box.height))
+    result = CellResult(number, time.time_ns(), LABELS[best], probability, (box.xmin, box.ymin, box.width, box.height))
     return encode_frame(Frame(result.TYPE, CONNECTION, number, result.encode()))

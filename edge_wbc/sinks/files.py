@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_wbc.errors import OutputFailed, UsageError
 from edge_wbc.records import cell_records, end_record, frame_record, refused_record, session_record
-from edge_wbc.types import CLASSES, NOT_A_CELL, Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.types import LABELS, Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
 
 
@@ -87,13 +87,13 @@ class CsvSink(_File):
 
     def open(self, session: Session) -> None:
         super().open(session)
-        self.begin(_csv([[*self._FIELDS, *CLASSES, NOT_A_CELL]]))
+        self.begin(_csv([[*self._FIELDS, *LABELS]]))
 
     def frame(self, result: FrameResult) -> None:
         rows = [
             [result.frame.origin, record["frame"], record["time_ns"], record["cell"], *record["box"]]
             + [record["score"], record["label"], record["probability"]]
-            + [record["probabilities"].get(name, "") for name in (*CLASSES, NOT_A_CELL)]
+            + [record["probabilities"].get(name, "") for name in LABELS]
             for record in cell_records(result)
         ]
         self.write(_csv(rows), len(rows))

@@ -10,7 +10,7 @@ import pytest
 from edge_wbc.classify import LARGEST_BATCH, classify, cut, decide
 from edge_wbc.engines.base import Engine, open_engine
 from edge_wbc.manifest import Model
-from edge_wbc.types import CLASSES, UNIDENTIFIED, Box, Cell
+from edge_wbc.types import LABELS, UNIDENTIFIED, Box, Cell
 from edge_wbc.vision.crop import crop
 
 THRESHOLD = 0.625
@@ -28,7 +28,7 @@ def engine(model: Model) -> Iterator[Engine]:
 
 def rows(*best: tuple[int, float]) -> np.ndarray:
     """A row of probabilities for each (class, its probability); the rest is shared by the others."""
-    table = [[(1 - value) / 7] * 8 for _, value in best]
+    table = [[(1 - value) / (len(LABELS) - 1)] * len(LABELS) for _, value in best]
     for row, (place, value) in zip(table, best, strict=True):
         row[place] = value
     return np.array(table, np.float32)
@@ -49,7 +49,7 @@ def test_below_the_threshold_it_is_unidentified(engine: Engine) -> None:
 
 def test_a_prediction_holds_every_class(engine: Engine) -> None:
     (prediction,) = decide(rows((0, 0.9)), engine)
-    assert tuple(prediction.probabilities) == engine.model.manifest.labels.names == CLASSES
+    assert tuple(prediction.probabilities) == engine.model.manifest.labels.names == LABELS
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 

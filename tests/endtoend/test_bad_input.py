@@ -24,7 +24,7 @@ import serial
 
 from edge_wbc.bench.instrument import simulated_instrument
 from edge_wbc.manifest import Model, manifest_path
-from edge_wbc.types import Box
+from edge_wbc.types import LABELS, Box
 
 DEADLINE_S = 60
 GOOD = ("a_good.png", "n_good.jpg", "z_good.png")
@@ -225,7 +225,11 @@ def test_a_graph_with_other_inputs(copied: Path, edge_wbc_command: Any) -> None:
 def test_a_labels_list_of_another_length(copied: Path, edge_wbc_command: Any) -> None:
     edit_manifest(copied, lambda content: content["labels"]["names"].pop())
     done = edge_wbc_command("run", "smear://", "--model", copied)
-    one_line(done, 3, f"{copied}: returns 8 probabilities, its manifest has 7 labels; export the graph again")
+    one_line(
+        done,
+        3,
+        f"{copied}: returns {len(LABELS)} probabilities, its manifest has {len(LABELS) - 1} labels; export the graph again",
+    )
 
 
 def test_a_full_disk(tmp_path: Path, edge_wbc_command: Any) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from edge_wbc import __version__
 from edge_wbc.cli.main import VERBS
-from edge_wbc.types import CLASSES, Box
+from edge_wbc.types import LABELS, Box
 
 OFFLINE = {"torch", "onnx", "tensorrt", "pycuda", "safetensors"}
 SLOW = {"cv2", "scipy", "openvino", "onnxruntime", "rich", "pydantic"}
@@ -120,7 +120,7 @@ def assert_summary(summary: dict[str, Any]) -> None:
         assert 0 < times["p50"] <= times["p99"]
         assert times["n"] >= 1
     shares = summary["differential"]["shares"]
-    assert list(shares) == list(CLASSES)
+    assert list(shares) == list(LABELS)
     counted = sum(share["count"] for share in shares.values()) + summary["differential"]["unidentified"]
     assert counted == summary["cells"]
 
@@ -142,9 +142,9 @@ def test_run_to_json(edge_wbc_command: Any, tmp_path: Path) -> None:
         assert {"frame", "time_ns", "score"} <= cell.keys()
         assert len(cell["box"]) == 4
         assert all(isinstance(length, int) and length >= 0 for length in cell["box"])
-        assert tuple(cell["probabilities"]) == CLASSES
+        assert tuple(cell["probabilities"]) == LABELS
         assert cell["probability"] == max(cell["probabilities"].values())
-        assert cell["label"] in (*CLASSES, "unidentified")
+        assert cell["label"] in (*LABELS, "unidentified")
 
 
 @pytest.fixture(scope="module")

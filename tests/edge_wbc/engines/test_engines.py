@@ -13,7 +13,7 @@ import pytest
 from edge_wbc.engines.base import ENGINES, Engine, installed, open_engine
 from edge_wbc.errors import ModelError, UsageError
 from edge_wbc.manifest import Model, sha256
-from edge_wbc.types import Box, Pixels
+from edge_wbc.types import LABELS, Box, Pixels
 from edge_wbc.vision.crop import crop
 
 
@@ -124,7 +124,7 @@ def tiny_graph(path: Path, **change: Any) -> Path:
         "shape": ["N", 96, 96, 3],
         "probabilities": "probabilities",
         "outputs": ("probabilities", "logits"),
-        "classes": 8,
+        "classes": len(LABELS),
         **change,
     }
     weights = np.random.default_rng(6).normal(size=(part["shape"][-1], part["classes"])).astype(np.float32)
@@ -154,7 +154,7 @@ def beside(model: Model, graph: Path) -> Model:
 @pytest.mark.parametrize("name", list(ENGINES))
 def test_a_graph_of_the_right_form_runs(name: str, model: Model, crops: Pixels, tmp_path: Path) -> None:
     engine = open_engine(name, beside(model, tiny_graph(tmp_path / "tiny.onnx")))
-    assert engine.infer(crops[:5]).probabilities.shape == (5, 8)
+    assert engine.infer(crops[:5]).probabilities.shape == (5, len(LABELS))
     engine.close()
 
 
@@ -170,7 +170,7 @@ def test_a_graph_of_the_right_form_runs(name: str, model: Model, crops: Pixels, 
         ({"outputs": ("logits",)}, "returns logits float32.*, not probabilities and logits"),
         ({"outputs": ("logits", "probabilities")}, "not probabilities and logits"),
         ({"probabilities": "softmax", "outputs": ("softmax", "logits")}, "returns softmax"),
-        ({"classes": 5}, "returns 5 probabilities, its manifest has 8 labels"),
+        ({"classes": 5}, f"returns 5 probabilities, its manifest has {len(LABELS)} labels"),
     ],
 )
 def test_a_graph_of_another_form_is_refused(
