@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write the field with the most cells here, outlined and named (PNG).",
+    help="Write the field with the most classes here, cells outlined and named (PNG).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
@@ -41,7 +41,7 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
     engine = open_engine_for(source, "auto", DEFAULT_MODEL)
     known: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
-    fullest: list[tuple[Frame, FrameResult]] = []
+    richest: list[tuple[Frame, FrameResult]] = []
     with simulated_instrument() as instrument, progress("cells", cells) as advance:
         if not as_json:
             click.echo(
@@ -53,8 +53,8 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
             known.update(cell.label for cell in truth)
             for i, j in match([cell.box for cell in result.cells], [cell.box for cell in truth], at=0.3):
                 agreed[truth[j].label] += result.predictions[i].label == truth[j].label
-            if not fullest or len(result.cells) > len(fullest[0][1].cells):
-                fullest[:] = [(frame, result)]
+            if not richest or _variety(result) > _variety(richest[0][1]):
+                richest[:] = [(frame, result)]
             advance(known.total())
 
         sink = open_sink(f"serial://{instrument.port}")
@@ -64,8 +64,8 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
             outcome = pipeline.run()
         applied = instrument.stop()
     summary = outcome.summary
-    if picture is not None and fullest:
-        _write_picture(picture, *fullest[0])
+    if picture is not None and richest:
+        _write_picture(picture, *richest[0])
     if as_json:
         simulated = {"known": dict(known), "agreed": dict(agreed)}
         print_json({**asdict(summary), "instrument": applied, "simulated": simulated})
@@ -96,6 +96,10 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
 def _counts(differential: Differential) -> dict[str, int]:
     counts = {label: share.count for label, share in differential.shares.items()}
     return {label: count for label, count in {**counts, "unidentified": differential.unidentified}.items() if count}
+
+
+def _variety(result: FrameResult) -> tuple[int, int]:
+    return len({prediction.label for prediction in result.predictions}), len(result.cells)
 
 
 def _write_picture(path: Path, frame: Frame, result: FrameResult) -> None:

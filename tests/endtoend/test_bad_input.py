@@ -228,7 +228,7 @@ def test_a_labels_list_of_another_length(copied: Path, edge_wbc_command: Any) ->
     one_line(
         done,
         3,
-        f"{copied}: returns {len(LABELS)} probabilities, its manifest has {len(LABELS) - 1} labels; export the graph again",
+        f"{copied}: returns {len(LABELS)} probabilities, its manifest has {len(LABELS) - 1} labels; export",
     )
 
 
