@@ -55,3 +55,8 @@ class OutputFailed(EdgeWbcError):
     """A sink failed; what other sinks delivered is complete."""
 
     exit_code = 5
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says went wrong, as part of a sentence."""
+    return (getattr(error, "strerror", None) or str(error)).lower()

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.classify import LARGEST_BATCH
 from edge_wbc.engines.base import ENGINES, Engine, installed, open_engine
 from edge_wbc.errors import SourceError
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
 from training.datasets import Sample
-from training.evaluate import crops_of
+from training.evaluate import batches, crops_of
 
 REFERENCE = "onnxruntime"
 LARGEST_DIFFERENCE = 1e-4
@@ -41,23 +40,16 @@ def compare_engines(model: Model, samples: Sequence[Sample], progress: Callable[
     reference = open_engine(REFERENCE, model)
     others = [open_engine(name, model) for name in ENGINES if name != REFERENCE and installed(name)]
     tallies = {engine.name: _Tally() for engine in others}
-    waiting: list[Pixels] = []
-
-    def flush() -> None:
-        if waiting:
-            crops = np.concatenate(waiting)
-            expected = reference.infer(crops).probabilities
+    done = 0
+    for batch in batches(crops_of(samples, reference, "cell")):
+        found = [crops for _, crops, _ in batch if crops is not None]
+        if found:
+            together = np.concatenate(found)
+            expected = reference.infer(together).probabilities
             for engine in others:
-                tallies[engine.name].add(engine, crops, expected)
-        waiting.clear()
-
-    for done, (_, crops, _) in enumerate(crops_of(samples, reference, "cell"), 1):
-        if crops is not None:
-            waiting.append(crops)
-        if len(waiting) == LARGEST_BATCH:
-            flush()
+                tallies[engine.name].add(engine, together, expected)
+        done += len(batch)
         progress(done)
-    flush()
     for engine in (reference, *others):
         engine.close()
     if not all(tally.crops for tally in tallies.values()):

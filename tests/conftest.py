@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import edge_wbc
-from edge_wbc.manifest import Model, load_model
+from edge_wbc.manifest import Model, load_model, manifest_path
 from edge_wbc.types import Box, Pixels
 
 ROOT = Path(edge_wbc.__file__).parents[1]
@@ -67,6 +68,14 @@ def start_edge_wbc() -> Callable[..., subprocess.Popen[str]]:
 def model() -> Model:
     """The shipped model."""
     return load_model()
+
+
+@pytest.fixture
+def copied(model: Model, tmp_path: Path) -> Path:
+    """The shipped graph beside its manifest, in a folder of the test's own."""
+    shutil.copy(model.graph, tmp_path)
+    shutil.copy(manifest_path(model.graph), tmp_path)
+    return tmp_path / model.graph.name
 
 
 @pytest.fixture(scope="session")

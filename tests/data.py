@@ -1,11 +1,16 @@
-"""Labelled images for tests: drawn ones, and the real ones where they lie beside the checkout."""
+"""Labelled images for tests: drawn ones, and the real ones where they lie beside the checkout; manifests to edit."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+
+from edge_wbc.manifest import manifest_path
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 NO_REAL = "the real images (../shared/data) are not here"
@@ -37,3 +42,12 @@ def class_folders(root: Path, labels: tuple[str, ...], each: int) -> Path:
         for j in range(each):
             cv2.imwrite(str(root / label / f"{j}.png"), drawn_cell(100 * i + j, lobes=1 + 2 * i))
     return root
+
+
+def edit_manifest(graph: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Change the manifest beside a graph, and nothing else; returns the manifest's path."""
+    path = manifest_path(graph)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    return path

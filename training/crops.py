@@ -10,24 +10,17 @@ import numpy as np
 from edge_wbc.sources.files import read_image
 from edge_wbc.types import NOT_A_CELL, Box, Pixels
 from edge_wbc.vision.crop import MARGIN, crop
-from edge_wbc.vision.geometry import iou
-from edge_wbc.vision.locate import locate, locate_one
 from training.augment import STORED_PX
 from training.datasets import Sample
+from training.evaluate import the_cell
 from training.leukonet import CROP_PX
-
-SAME_CELL_IOU = 0.3
 
 
 def box_of(pixels: Pixels, sample: Sample) -> Box:
     """The box the locator gives for a sample's cell; the annotated box where the locator misses it."""
-    if sample.box is None:
-        return locate_one(pixels).box
-    if sample.label == NOT_A_CELL:
+    if sample.box is not None and sample.label == NOT_A_CELL:
         return sample.box
-    annotated = sample.box
-    found = max((cell.box for cell in locate(pixels)), key=lambda box: iou(box, annotated), default=annotated)
-    return found if iou(found, annotated) >= SAME_CELL_IOU else annotated
+    return the_cell(pixels, sample).box
 
 
 def run_time_crops(samples: Sequence[Sample], progress: Callable[[int], None]) -> Pixels:

@@ -10,16 +10,17 @@ import hashlib
 import json
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_wbc.errors import SourceError
+from edge_wbc.sources.files import IMAGE_SUFFIXES
 from edge_wbc.types import CLASSES, LABELS, NOT_A_CELL, Box
 
 LOCKED_SHARE = 0.1
 SPLITS = Path(__file__).with_name("splits.json")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"})
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
 _ALIASES = {"ig": "immature granulocyte", "immature_granulocyte": "immature granulocyte"}
 
 
@@ -102,11 +103,14 @@ def voc_boxes(path: Path, name: str = "WBC") -> list[Box]:
     boxes = []
     for item in ElementTree.parse(path).getroot().iter("object"):
         if item.findtext("name") == name:
-            left, top, right, bottom = (
-                int(item.findtext(f"bndbox/{side}", "0")) for side in ("xmin", "ymin", "xmax", "ymax")
-            )
-            boxes.append(Box(left, top, right - left, bottom - top))
+            boxes.append(corners({side: item.findtext(f"bndbox/{side}", "0") for side in _SIDES}))
     return boxes
+
+
+def corners(row: Mapping[str, str]) -> Box:
+    """The box between ``xmin``, ``ymin``, ``xmax`` and ``ymax``, to the nearest pixel."""
+    left, top, right, bottom = (round(float(row[side])) for side in _SIDES)
+    return Box(left, top, right - left, bottom - top)
 
 
 def read_boxes(root: Path, source: str) -> list[Sample]:
@@ -119,9 +123,9 @@ def read_boxes(root: Path, source: str) -> list[Sample]:
                 raise SourceError(
                     f"{root / 'boxes.csv'}: {row['label']!r} is no class; use one of {', '.join(CLASSES)}"
                 )
-            left, top, right, bottom = (round(float(row[side])) for side in ("xmin", "ymin", "xmax", "ymax"))
-            box = Box(left, top, right - left, bottom - top)
-            samples.append(Sample(root / "images" / row["image"], label, source, f"{source}/{row['slide']}", box))
+            samples.append(
+                Sample(root / "images" / row["image"], label, source, f"{source}/{row['slide']}", corners(row))
+            )
     return samples
 
 

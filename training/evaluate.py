@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Cell, Pixels, Prediction
 from edge_wbc.vision.geometry import iou
 from edge_wbc.vision.locate import locate, locate_one
 from training.datasets import Sample
+
+Item = TypeVar("Item")
 
 MISSED = "missed"
 UNREADABLE = "unreadable"
@@ -56,27 +59,25 @@ def score(samples: Sequence[Sample], engine: Engine, mode: str, progress: Callab
         misses is ``missed``. Where a sample has a box, the cell must overlap it; a miss is right where there is none.
     """
     scored: list[Scored] = []
-    waiting: list[tuple[Sample, Pixels]] = []
-
-    def flush() -> None:
-        predictions = classify(np.concatenate([crops for _, crops in waiting]), engine) if waiting else []
-        scored.extend(
-            Scored(sample, prediction.label, prediction)
-            for (sample, _), prediction in zip(waiting, predictions, strict=True)
-        )
-        waiting.clear()
-
-    for done, (sample, crops, reason) in enumerate(crops_of(samples, engine, mode), 1):
-        if crops is None:
-            nothing_there = sample.label == NOT_A_CELL and reason == MISSED
-            scored.append(Scored(sample, NOT_A_CELL if nothing_there else reason, None))
-        else:
-            waiting.append((sample, crops))
-        if len(waiting) == LARGEST_BATCH:
-            flush()
-        progress(done)
-    flush()
+    for batch in batches(crops_of(samples, engine, mode)):
+        found = [crops for _, crops, _ in batch if crops is not None]
+        predictions = iter(classify(np.concatenate(found), engine) if found else [])
+        for sample, crops, reason in batch:
+            if crops is None:
+                nothing_there = sample.label == NOT_A_CELL and reason == MISSED
+                scored.append(Scored(sample, NOT_A_CELL if nothing_there else reason, None))
+            else:
+                prediction = next(predictions)
+                scored.append(Scored(sample, prediction.label, prediction))
+            progress(len(scored))
     return scored
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """As many at a time as go to the engine at once."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, LARGEST_BATCH)):
+        yield batch
 
 
 def crops_of(samples: Sequence[Sample], engine: Engine, mode: str) -> Iterator[tuple[Sample, Pixels | None, str]]:
@@ -90,8 +91,25 @@ def crops_of(samples: Sequence[Sample], engine: Engine, mode: str) -> Iterator[t
                 last = None
                 yield sample, None, UNREADABLE
                 continue
-        cell = _cell(last[1], sample, mode)
+        cell = the_cell(last[1], sample) if mode == "cell" else located_cell(last[1], sample)
         yield (sample, None, MISSED) if cell is None else (sample, cut([(last[1], cell)], engine), "")
+
+
+def the_cell(pixels: Pixels, sample: Sample) -> Cell:
+    """The located cell that a sample means; where the locator misses it, its annotated box or the centred square."""
+    if sample.box is None:
+        return locate_one(pixels)
+    return located_cell(pixels, sample) or Cell(sample.box, 0.0)
+
+
+def located_cell(pixels: Pixels, sample: Sample) -> Cell | None:
+    """The cell of a field that a sample means: the one that overlaps its box best, else the most prominent."""
+    cells = locate(pixels)
+    if sample.box is None:
+        return next(iter(cells), None)
+    box = sample.box
+    best = max(cells, key=lambda cell: iou(cell.box, box), default=None)
+    return best if best is not None and iou(best.box, box) >= SAME_CELL_IOU else None
 
 
 def report(scored: Sequence[Scored]) -> Report:
@@ -138,13 +156,3 @@ def forced(scored: Sequence[Scored]) -> list[Scored]:
         else item
         for item in scored
     ]
-
-
-def _cell(pixels: Pixels, sample: Sample, mode: str) -> Cell | None:
-    if sample.box is None:
-        return locate_one(pixels) if mode == "cell" else next(iter(locate(pixels)), None)
-    box = sample.box
-    best = max(locate(pixels), key=lambda cell: iou(cell.box, box), default=None)
-    if best is not None and iou(best.box, box) >= SAME_CELL_IOU:
-        return best
-    return Cell(box, 0.0) if mode == "cell" else None

@@ -15,13 +15,13 @@ from edge_wbc.types import NOT_A_CELL, Box, Pixels
 from edge_wbc.vision.crop import MARGIN
 from edge_wbc.vision.geometry import iou
 from edge_wbc.vision.locate import locate, locate_one
-from training.datasets import Sample, read_class_folders, voc_boxes
+from training.datasets import Sample, corners, read_class_folders, voc_boxes
 
 AROUND = 0.15
 """Kept clear around a white cell, in lengths of its box."""
 FAINT = 70 / 255
 """In fields emptied of annotated cells, what the locator still finds above this score may be a cell without a box."""
-ANYWHERE = {"bccd": 3, "chula": 3, "raabin": 3, "pbc": 3}
+ANYWHERE = 3
 """Boxes tried a frame at places of no particular interest; those that show a white cell are left out."""
 EVERY_PBC = 8
 """One in so many Barcelona images gives such a box."""
@@ -38,11 +38,11 @@ def read_negatives(root: Path) -> list[Sample]:
     for source, path, group, cells in _frames(root):
         pixels = read_image(path)
         if source == "pbc":
-            taken = [locate_one(pixels).box]
+            taken, boxes = [locate_one(pixels).box], []
         else:
             taken = [*cells, *(cell.box for cell in locate(pixels))]
-        boxes = [] if source == "pbc" else _mistakes(pixels, taken)
-        boxes += _anywhere(pixels, ANYWHERE[source], path.name)
+            boxes = _mistakes(pixels, taken)
+        boxes += _anywhere(pixels, ANYWHERE, path.name)
         clear = [box for box in boxes if not any(iou(_wider(box, (MARGIN - 1) / 2), cell) for cell in taken)]
         samples += [Sample(path, NOT_A_CELL, source, group, box) for box in clear]
     return samples
@@ -61,8 +61,7 @@ def _frames(root: Path) -> Iterator[tuple[str, Path, str, list[Box]]]:
             groups: dict[str, str] = {}
             with (root / source / "boxes.csv").open(newline="") as lines:
                 for row in csv.DictReader(lines):
-                    left, top, right, bottom = (round(float(row[side])) for side in ("xmin", "ymin", "xmax", "ymax"))
-                    fields[row["image"]].append(Box(left, top, right - left, bottom - top))
+                    fields[row["image"]].append(corners(row))
                     groups[row["image"]] = f"{source}/{row.get('slide') or row['image']}"
             for image, cells in sorted(fields.items()):
                 yield source, root / source / "images" / image, groups[image], cells

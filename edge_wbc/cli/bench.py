@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_wbc.cli.common import print_json, progress, say
-from edge_wbc.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_wbc.bench.compare import Comparison
@@ -33,7 +32,7 @@ def bench(frames: Path | None, model: str, engine: str, rounds: int, smoke: bool
     Read, locate, crop, classify in f32, deliver to a simulated instrument; the same frames, in turn, in one run.
     """
     from edge_wbc.bench.compare import compare, lay_out, machine, plain_graph, run_rounds
-    from edge_wbc.engines.base import ENGINES, installed
+    from edge_wbc.engines.base import engine_name
     from edge_wbc.manifest import load_model
     from edge_wbc.sources.files import open_images
 
@@ -42,10 +41,7 @@ def bench(frames: Path | None, model: str, engine: str, rounds: int, smoke: bool
     else:
         given, what = list(open_images([frames]).paths), f"frames of {frames}"
     loaded = load_model(model)
-    if engine == "auto":
-        engine = next(name for name in ENGINES if installed(name))
-    if engine not in ENGINES:
-        raise UsageError(f"no engine {engine!r}; known are {', '.join(ENGINES)}")
+    engine = engine_name(engine)
     rounds = 1 if smoke else rounds
     before = machine()
     with tempfile.TemporaryDirectory(prefix="edge-wbc-bench-") as scratch:

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from edge_wbc import RESEARCH_USE, __version__
-from edge_wbc.errors import EdgeWbcError
+from edge_wbc.errors import EdgeWbcError, reason
 from edge_wbc.uri import load
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -80,6 +80,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if error.errno not in _WRITING_FAILED or error.filename is not None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
-        reason = (error.strerror or str(error)).lower()
-        click.echo(f"edge-wbc: standard output: {reason}; other outputs are complete", err=True)
+        click.echo(f"edge-wbc: standard output: {reason(error)}; other outputs are complete", err=True)
         sys.exit(5)

@@ -62,6 +62,21 @@ def open_engine(name: str, model: Model, threads: int | None = None) -> Engine:
     :raises EnvironmentMissing: its package is not installed.
     :raises ModelError: the graph is not one edge-wbc can run.
     """
+    table, name = _chosen(name)
+    make = cast("Callable[[Model, int], Engine]", load(table[name]))
+    return make(model, threads or usable_processors())
+
+
+def engine_name(name: str) -> str:
+    """What ``auto`` stands for here; any other name as it is.
+
+    :raises UsageError: no engine of that name.
+    :raises EnvironmentMissing: its package is not installed.
+    """
+    return _chosen(name)[1]
+
+
+def _chosen(name: str) -> tuple[dict[str, str], str]:
     table = table_with_plugins(ENGINES, "edge_wbc.engines")
     if name == "auto":
         name = next((known for known in table if installed(known)), "openvino")
@@ -69,8 +84,7 @@ def open_engine(name: str, model: Model, threads: int | None = None) -> Engine:
         raise UsageError(f"no engine {name!r}; known are auto, {', '.join(table)}")
     if not installed(name):
         raise EnvironmentMissing(f"the engine {name} is not installed; pip install {name}")
-    make = cast("Callable[[Model, int], Engine]", load(table[name]))
-    return make(model, threads or usable_processors())
+    return table, name
 
 
 def installed(name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from edge_wbc.errors import OutputFailed
+from edge_wbc.errors import OutputFailed, reason
 from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
 
@@ -55,8 +55,7 @@ class ConsoleSink:
             sys.stdout.write(shown + "\n")
             sys.stdout.flush()
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise OutputFailed(f"standard output: {reason}; other outputs are complete") from None
+            raise OutputFailed(f"standard output: {reason(error)}; other outputs are complete") from None
 
 
 def open_console(uri: Uri) -> ConsoleSink:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edge_wbc.errors import OutputFailed, UsageError
+from edge_wbc.errors import OutputFailed, UsageError, reason
 from edge_wbc.records import cell_records, end_record, frame_record, refused_record, session_record
 from edge_wbc.types import LABELS, Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
@@ -29,7 +29,7 @@ class _File:
         try:
             self._raw = io.FileIO(self._path, "w")
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            raise OutputFailed(f"{self._path}: can't be written ({_reason(error)}); choose another place") from None
+            raise OutputFailed(f"{self._path}: can't be written ({reason(error)}); choose another place") from None
 
     def begin(self, head: str) -> None:
         """Keep the first line until there is a second: a full disk then fails this sink alone, not the session."""
@@ -46,7 +46,7 @@ class _File:
                 data = data[self._raw.write(data) :]
         except OSError as error:
             raise OutputFailed(
-                f"{self._path}: writing stopped after {self._lines} lines ({_reason(error)}); "
+                f"{self._path}: writing stopped after {self._lines} lines ({reason(error)}); "
                 "make room and run again, other outputs are complete"
             ) from None
         self._lines += lines
@@ -129,7 +129,3 @@ def _csv(rows: list[list[Any]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()

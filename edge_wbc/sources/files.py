@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_wbc import MOST_PIXELS
-from edge_wbc.errors import SourceError, UsageError
+from edge_wbc.errors import SourceError, UsageError, reason
 from edge_wbc.types import Frame, Pixels, Refused
 from edge_wbc.uri import Uri
 
@@ -46,7 +46,7 @@ def read_image(path: Path) -> Pixels:
             )
         data = path.read_bytes()
     except OSError as error:
-        raise SourceError(f"{path}: {_reason(error)}; check the path") from None
+        raise SourceError(f"{path}: {reason(error)}; check the path") from None
     if not data:
         raise SourceError(f"{path}: the file is empty; copy it again")
     if _is_truncated(data):
@@ -151,8 +151,8 @@ class VideoFile:
         if not index:
             raise SourceError(f"{self.uri}: no frame could be decoded; convert it, for example to MP4 with H.264")
         if Path(self.uri).suffix.lower() in COUNTED_SUFFIXES and index < COMPLETE * declared:
-            reason = f"{self.uri}: the video breaks off after frame {index} of {declared}; copy it again"
-            yield Refused(index, self.uri, reason)
+            why = f"{self.uri}: the video breaks off after frame {index} of {declared}; copy it again"
+            yield Refused(index, self.uri, why)
 
     def close(self) -> None:
         self._closed = True
@@ -182,7 +182,7 @@ def open_images(paths: Sequence[Path], uri: str | None = None) -> ImageFiles:
         try:
             kind = path.stat().st_mode
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            raise SourceError(f"{path}: {_reason(error)}; check the path") from None
+            raise SourceError(f"{path}: {reason(error)}; check the path") from None
         if stat.S_ISDIR(kind):
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
             if not inside:
@@ -201,7 +201,3 @@ def _is_truncated(data: bytes) -> bool:
     if data.startswith(b"\xff\xd8"):
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     return data.startswith(b"\x89PNG") and b"IEND" not in data[-4096:]
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (getattr(error, "strerror", None) or str(error)).lower()

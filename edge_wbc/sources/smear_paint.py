@@ -170,8 +170,9 @@ class _Tile:
         return np.asarray(small * np.float32(1 / 255), np.float32)
 
     def _crumple(self, mask: Plane, by_px: float) -> Plane:
-        across = _columns(self.side) + np.float32(by_px) * self.noise("waves")
-        down = _columns(self.side).T + np.float32(by_px) * self.noise("waves")
+        columns = np.tile(np.arange(self.side, dtype=np.float32), (self.side, 1))
+        across = columns + np.float32(by_px) * self.noise("waves")
+        down = columns.T + np.float32(by_px) * self.noise("waves")
         return np.asarray(cv2.remap(mask, across, down, cv2.INTER_LINEAR), np.float32)
 
 
@@ -335,10 +336,6 @@ _PAINTERS: dict[str, Callable[[_Tile, Look, Plane], Plane]] = {
     "immature granulocyte": _immature,
     "erythroblast": _erythroblast,
 }
-
-
-def _columns(side: int) -> Plane:
-    return np.tile(np.arange(side, dtype=np.float32), (side, 1))
 
 
 @functools.cache

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +10,7 @@ import pytest
 
 from edge_wbc.errors import ModelError
 from edge_wbc.manifest import Model, load_model, manifest_path, read_manifest, shipped, write_manifest
-
-
-@pytest.fixture
-def copied(model: Model, tmp_path: Path) -> Path:
-    """The shipped graph beside its manifest, in a folder of the test's own."""
-    shutil.copy(model.graph, tmp_path)
-    shutil.copy(manifest_path(model.graph), tmp_path)
-    return tmp_path / model.graph.name
-
-
-def edited(graph: Path, change: Callable[[dict[str, Any]], object]) -> Path:
-    path = manifest_path(graph)
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
-    return path
+from tests.data import edit_manifest
 
 
 def test_the_shipped_model_fits_its_manifest(model: Model) -> None:
@@ -49,7 +32,7 @@ def test_what_is_written_is_read_again(model: Model, tmp_path: Path) -> None:
 
 
 def test_groups_of_later_versions_are_kept(copied: Path, tmp_path: Path) -> None:
-    path = edited(copied, lambda content: content.update(stain={"kind": "giemsa"}))
+    path = edit_manifest(copied, lambda content: content.update(stain={"kind": "giemsa"}))
     write_manifest(tmp_path / "again.manifest.json", read_manifest(path))
     assert json.loads((tmp_path / "again.manifest.json").read_text())["stain"] == {"kind": "giemsa"}
 
@@ -86,7 +69,7 @@ def test_a_manifest_of_another_graph_is_refused(copied: Path) -> None:
     ],
 )
 def test_a_manifest_that_says_nonsense_is_refused(copied: Path, change: Any, says: str) -> None:
-    path = edited(copied, change)
+    path = edit_manifest(copied, change)
     with pytest.raises(ModelError, match=says) as caught:
         load_model(copied)
     assert str(path) in str(caught.value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -23,8 +22,8 @@ import pytest
 import serial
 
 from edge_wbc.bench.instrument import simulated_instrument
-from edge_wbc.manifest import Model, manifest_path
 from edge_wbc.types import LABELS, Box
+from tests.data import edit_manifest
 
 DEADLINE_S = 60
 GOOD = ("a_good.png", "n_good.jpg", "z_good.png")
@@ -193,21 +192,6 @@ def test_an_output_that_cannot_be_made(tmp_path: Path, edge_wbc_command: Any) ->
     path = tmp_path / "no" / "out.jsonl"
     done = edge_wbc_command("run", "smear://?seed=1", "--to", f"jsonl:{path}")
     one_line(done, 5, f"{path}: can't be written (no such file or directory); choose another place")
-
-
-@pytest.fixture
-def copied(model: Model, tmp_path: Path) -> Path:
-    """The shipped graph beside its manifest, in a folder of the test's own."""
-    shutil.copy(model.graph, tmp_path)
-    shutil.copy(manifest_path(model.graph), tmp_path)
-    return tmp_path / model.graph.name
-
-
-def edit_manifest(graph: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    path = manifest_path(graph)
-    content = json.loads(path.read_text())
-    change(content)
-    path.write_text(json.dumps(content))
 
 
 def test_a_hash_that_does_not_fit(copied: Path, edge_wbc_command: Any) -> None:
