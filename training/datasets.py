@@ -9,7 +9,7 @@ import csv
 import hashlib
 import json
 import xml.etree.ElementTree as ElementTree
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge_wbc.types import CLASSES, LABELS, NOT_A_CELL, Box
 
 LOCKED_SHARE = 0.1
 SPLITS = Path(__file__).with_name("splits.json")
+FOLDS = Path(__file__).with_name("folds.json")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 _ALIASES = {"ig": "immature granulocyte", "immature_granulocyte": "immature granulocyte"}
 
@@ -174,6 +175,27 @@ def split(samples: Sequence[Sample], locked: frozenset[str]) -> tuple[list[Sampl
     """Samples to train on, and samples of locked groups."""
     training = [sample for sample in samples if sample.group not in locked]
     return training, [sample for sample in samples if sample.group in locked]
+
+
+def deal_folds(samples: Iterable[Sample], count: int = 5) -> dict[str, int]:
+    """Deal groups to folds, class by class, in the order of a hash: each fold gets as many groups of a class, give
+    or take one. A group with cells of several classes is dealt with the class it shows most."""
+    cells: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        cells[sample.group][sample.label] += 1
+    classes: dict[str, list[str]] = defaultdict(list)
+    for group, labels in cells.items():
+        classes[max(sorted(labels), key=lambda label: labels[label])].append(group)
+    dealt: dict[str, int] = {}
+    for _, groups in sorted(classes.items()):
+        for group in sorted(groups, key=lambda name: hashlib.sha256(f"fold/{name}".encode()).digest()):
+            dealt[group] = len(dealt) % count
+    return dict(sorted(dealt.items()))
+
+
+def folds(path: Path = FOLDS) -> dict[str, int]:
+    """The committed folds of the paper's images: group → 0 to 4."""
+    return {str(group): int(fold) for group, fold in json.loads(path.read_text())["fold"].items()}
 
 
 def _images(folder: Path) -> list[Path]:

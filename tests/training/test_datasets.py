@@ -11,6 +11,8 @@ from tests.data import NO_REAL, REAL, class_folders
 from training.datasets import (
     SPLITS,
     Sample,
+    deal_folds,
+    folds,
     label_of,
     lock_groups,
     locked_groups,
@@ -135,3 +137,28 @@ def test_splits_file_is_sorted_and_without_doubles():
     locked = json.loads(SPLITS.read_text())["locked"]
     assert locked == sorted(set(locked))
     assert any(group.startswith("bccd/") for group in locked)
+
+
+def test_folds_share_the_groups_of_each_class_evenly_whatever_the_order():
+    samples = [sample("neutrophil", f"a/{i}") for i in range(23)] + [sample("monocyte", f"a/m{i}") for i in range(7)]
+    dealt = deal_folds(samples, 5)
+    assert set(dealt) == {s.group for s in samples}
+    for prefix, groups in (("a/m", 7), ("a/", 30)):
+        sizes = [sum(fold == i for group, fold in dealt.items() if group.startswith(prefix)) for i in range(5)]
+        assert max(sizes) - min(sizes) <= 1
+        assert sum(sizes) == groups
+    random.Random(0).shuffle(samples)
+    assert deal_folds(samples, 5) == dealt
+
+
+def test_a_group_of_two_classes_is_in_one_fold():
+    dealt = deal_folds([sample("monocyte", "a/1")] * 2 + [sample("neutrophil", "a/1")], 5)
+    assert list(dealt) == ["a/1"]
+
+
+@pytest.mark.real_data
+@pytest.mark.skipif(not REAL.is_dir(), reason=NO_REAL)
+def test_the_committed_folds_are_what_the_rule_deals():
+    samples = read_kaggle(REAL / "kaggle" / "TRAIN", REAL / "kaggle_train_originals.csv")
+    assert deal_folds(samples) == folds()
+    assert {(s.label, folds()[s.group]) for s in samples} == {(s.label, i) for s in samples for i in range(5)}
