@@ -33,7 +33,7 @@ from edge_wbc.vision.crop import MARGIN
 from export.onnx import to_onnx
 from export.verify import LARGEST_DIFFERENCE
 from export.writer import OPSET, parameters
-from training.leukonet import CROP_PX, Leukonet, normalise
+from training.leukonet import Leukonet, as_input
 
 ENGINES_CHECKED = ("onnxruntime", "openvino")
 
@@ -74,7 +74,7 @@ def write_graph(
 ) -> tuple[Model, Parity]:
     """Write ``out`` and its manifest, after every engine has shown that the graph does what the weights do.
 
-    :param crops: uint8 (N, 96, 96, 3) BGR to compare on.
+    :param crops: uint8 (N, S, S, 3) BGR to compare on.
     :raises GateFailedError: a probability differs by more than ``LARGEST_DIFFERENCE``.
     """
     graph, macs = to_onnx(network, decision.temperature)
@@ -97,7 +97,7 @@ def write_graph(
                 unidentified_below=decision.unidentified_below,
                 threshold_from=decision.threshold_from,
             ),
-            input=InputGroup(size_px=CROP_PX, colour_order="BGR", margin=MARGIN, border="replicate"),
+            input=InputGroup(size_px=network.architecture.size, colour_order="BGR", margin=MARGIN, border="replicate"),
             graph=GraphGroup(
                 file=candidate.name,
                 sha256=sha256(candidate),
@@ -127,7 +127,7 @@ def write_graph(
 def logits_of(network: Leukonet, crops: Pixels) -> npt.NDArray[np.float32]:
     """(N, C) logits of the weights themselves."""
     with torch.no_grad():
-        parts = [network(normalise(torch.from_numpy(crops[i : i + 64]))) for i in range(0, len(crops), 64)]
+        parts = [network(as_input(torch.from_numpy(crops[i : i + 64]))) for i in range(0, len(crops), 64)]
     return torch.cat(parts).numpy()
 
 

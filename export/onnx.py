@@ -6,21 +6,23 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from onnx import TensorProto
 from torch import nn
 
 from export.writer import Writer
-from training.leukonet import CROP_PX, MEAN, SCALE, Block, Leukonet
+from training.leukonet import BLACK, LEAST_VARIANCE, MEAN, SCALE, Block, Leukonet
 
 
 def to_onnx(network: Leukonet, temperature: float) -> tuple[onnx.ModelProto, int]:
     """The graph of a network in evaluation mode, and its multiply-accumulates for one crop.
 
-    ``crops`` uint8 (N, 96, 96, 3) BGR → ``probabilities`` float32 (N, C), softmax of logits / temperature, and
+    ``crops`` uint8 (N, S, S, 3) BGR → ``probabilities`` float32 (N, C), softmax of logits / temperature, and
     ``logits`` float32 (N, C). N is free.
     """
     out = Writer()
-    x = out.crops(np.asarray(MEAN, np.float32).reshape(1, 3, 1, 1), np.array([1 / SCALE], np.float32))
-    x, side = _conv(out, "stem", x, *_pair(network.stem), CROP_PX)
+    size = network.architecture.size
+    x = _normalised(out, out.crops(), network.architecture.normalisation)
+    x, side = _conv(out, "stem", x, *_pair(network.stem), size)
     x = out.node("Relu", "stem.relu", [x])
     for i, stage in enumerate(network.stages, 1):
         assert isinstance(stage, nn.Sequential)
@@ -30,7 +32,31 @@ def to_onnx(network: Leukonet, temperature: float) -> tuple[onnx.ModelProto, int
     x = out.node("GlobalAveragePool", "pool", [x])
     x = out.node("Flatten", "flatten", [x], axis=1)
     out.head(x, _array(network.head.weight), _array(network.head.bias), temperature)
-    return out.model("leukonet", CROP_PX, network.architecture.classes), out.macs
+    return out.model("leukonet", size, network.architecture.classes), out.macs
+
+
+def _normalised(out: Writer, x: str, kind: str) -> str:
+    if kind == "fixed":
+        return out.affine(x, np.asarray(MEAN, np.float32).reshape(1, 3, 1, 1), np.array([1 / SCALE], np.float32))
+
+    def constant(name: str, value: float) -> str:
+        return out.constant(f"input.{name}.value", np.array([value], np.float32))
+
+    def total(name: str, x: str, axes: list[int]) -> str:
+        return out.node("ReduceSum", f"input.{name}", [x, out.constant(f"input.{name}.axes", np.array(axes))])
+
+    brightest = out.node("ReduceMax", "input.brightest", [x], axes=[1])
+    lit = out.node("Greater", "input.lit", [brightest, constant("lit", BLACK)])
+    shown = out.node("Cast", "input.shown", [lit], to=TensorProto.FLOAT)
+    count = out.node("Add", "input.count", [total("pixels", shown, [2, 3]), constant("count", 1)])
+    sums = total("sums", out.node("Mul", "input.visible", [x, shown]), [2, 3])
+    mean = out.node("Div", "input.mean", [sums, count])
+    apart = out.node("Mul", "input.apart", [out.node("Sub", "input.centred", [x, mean]), shown])
+    squares = total("squares", out.node("Mul", "input.squared", [apart, apart]), [1, 2, 3])
+    values = out.node("Mul", "input.values", [count, constant("values", 3)])
+    variance = out.node("Div", "input.variance", [squares, values])
+    steady = out.node("Add", "input.steady", [variance, constant("steady", LEAST_VARIANCE)])
+    return out.node("Div", "input.normalised", [apart, out.node("Sqrt", "input.spread", [steady])])
 
 
 def _block(out: Writer, name: str, x: str, block: Block, side: int) -> tuple[str, int]:

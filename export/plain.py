@@ -1,8 +1,8 @@
-"""The graph people usually have: float32 (N, 3, S, S) in, logits out, normalisation left to the caller.
+"""The graph people usually have: float32 (N, 3, S, S) grey levels in, logits out.
 
     python -m export.plain GRAPH OUT
 
-For the bench's naive loop, which normalises in NumPy.
+For the bench's naive loop, which turns pixels into floats and logits into probabilities in NumPy.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-_INSIDE = {"input.cast", "input.transpose", "input.mean", "input.scale", "temperature", "softmax"}
+_OUTSIDE = {"input.cast", "input.transpose", "temperature", "softmax"}
 
 
 def plain_graph(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network between its normalised input ``x`` and its logits."""
+    """The same network between its float input ``x`` and its logits."""
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     size = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
-    nodes = [node for node in model.graph.node if node.name not in _INSIDE]
+    nodes = [node for node in model.graph.node if node.name not in _OUTSIDE]
     for node in nodes:
-        node.input[:] = ["x" if name == "input.scale.out" else name for name in node.input]
+        node.input[:] = ["x" if name == "input.transpose.out" else name for name in node.input]
     used = {name for node in nodes for name in node.input}
     constants = [constant for constant in model.graph.initializer if constant.name in used]
     logits = [output for output in model.graph.output if output.name == "logits"]

@@ -7,6 +7,7 @@ give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +39,16 @@ class Writer:
         self.nodes.append(helper.make_node(kind, list(inputs), [result], name=name, **attributes))
         return result
 
-    def crops(self, mean: Floats, scale: Floats) -> str:
-        """What the graph takes: ``crops`` uint8 (N, S, S, 3) BGR → (crops − mean) × scale, float32 (N, 3, S, S).
+    def crops(self) -> str:
+        """What the graph takes: ``crops`` uint8 (N, S, S, 3) BGR → float32 (N, 3, S, S), grey levels 0 to 255.
 
         The cast comes first: TensorRT allows uint8 inputs only there.
         """
         x = self.node("Cast", "input.cast", ["crops"], to=TensorProto.FLOAT)
-        x = self.node("Transpose", "input.transpose", [x], perm=[0, 3, 1, 2])
+        return self.node("Transpose", "input.transpose", [x], perm=[0, 3, 1, 2])
+
+    def affine(self, x: str, mean: Floats, scale: Floats) -> str:
+        """(x − mean) × scale."""
         x = self.node("Sub", "input.mean", [x, self.constant("input.mean.value", mean)])
         return self.node("Mul", "input.scale", [x, self.constant("input.scale.value", scale)])
 
@@ -56,7 +60,7 @@ class Writer:
         :param weight: (outputs, inputs / group, k, k), k odd.
         """
         kernel = weight.shape[2]
-        attributes = {"group": group} if group > 1 else {}
+        attributes: dict[str, Any] = {"group": group} if group > 1 else {}
         result = self.node(
             "Conv",
             name,

@@ -1,21 +1,27 @@
 """leukonet: a compact residual CNN for crops of one white blood cell.
 
-0.1 G multiply-accumulates and 0.9 M parameters at 96×96. Plain 3×3 convolutions with channels in multiples of 32,
-so that INT8 tensor cores and CPU vector units alike run it well.
+0.1 G multiply-accumulates and 0.9 M parameters at 96×96, normalisation included. Plain 3×3 convolutions with channels
+in multiples of 32, so that INT8 tensor cores and CPU vector units alike run it well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 CROP_PX = 96
+"""Side of the crop that the shipped networks see."""
 MEAN = (190.0, 175.0, 190.0)
-"""BGR grey levels subtracted from a crop: about the mean of the training crops."""
+"""BGR grey levels subtracted from a crop by the fixed normalisation: about the mean of the training crops."""
 SCALE = 55.0
-"""Grey levels to one unit: about the standard deviation of the training crops."""
+"""Grey levels to one unit in the fixed normalisation: about the standard deviation of the training crops."""
+BLACK = 12.0
+"""A pixel with no channel above this grey level shows nothing: the empty corners of a turned image."""
+LEAST_VARIANCE = 6.5
+"""Added to the variance of a crop, in squared grey levels, so that an even crop stays even."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +29,12 @@ class Architecture:
     """What the shape of the network depends on; stored with the weights."""
 
     classes: int
+    size: int = CROP_PX
+    """Side of the crop in pixels."""
     stem: int = 32
     widths: tuple[int, ...] = (64, 96, 128)
     blocks: tuple[int, ...] = (1, 2, 2)
+    normalisation: Literal["crop", "fixed"] = "crop"
 
 
 class Block(nn.Module):
@@ -47,7 +56,7 @@ class Block(nn.Module):
 
 
 class Leukonet(nn.Module):
-    """float32 (N, 3, S, S) normalised BGR crops → float32 (N, classes) logits."""
+    """float32 (N, 3, S, S) BGR crops, grey levels 0 to 255 → float32 (N, classes) logits."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -68,12 +77,31 @@ class Leukonet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        x = normalise_crop(x) if self.architecture.normalisation == "crop" else normalise_fixed(x)
         features = self.stages(self.stem(x)).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(features))
         return logits
 
 
-def normalise(crops: Tensor) -> Tensor:
-    """uint8 or float (N, S, S, 3) BGR → float32 (N, 3, S, S), the form the network is trained on."""
-    mean = torch.tensor(MEAN, device=crops.device)
-    return ((crops.float() - mean) / SCALE).permute(0, 3, 1, 2)
+def normalise_fixed(x: Tensor) -> Tensor:
+    """The same affine map for every crop."""
+    mean = torch.tensor(MEAN, device=x.device).reshape(1, 3, 1, 1)
+    return (x - mean) / SCALE
+
+
+def normalise_crop(x: Tensor) -> Tensor:
+    """Each channel's mean over the crop becomes 0, the spread of all channels together 1.
+
+    Lamp, white balance, exposure and strength of the stain mostly vanish, hue stays. Black pixels take no part and
+    come out as 0.
+    """
+    shown = (x.amax(dim=1, keepdim=True) > BLACK).to(x.dtype)
+    count = shown.sum(dim=(2, 3), keepdim=True) + 1
+    apart = (x - (x * shown).sum(dim=(2, 3), keepdim=True) / count) * shown
+    variance = (apart * apart).sum(dim=(1, 2, 3), keepdim=True) / (3 * count)
+    return apart / torch.sqrt(variance + LEAST_VARIANCE)
+
+
+def as_input(crops: Tensor) -> Tensor:
+    """uint8 (N, S, S, 3) BGR → float32 (N, 3, S, S), the form that the network takes."""
+    return crops.permute(0, 3, 1, 2).float()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 
 from edge_wbc.errors import SourceError
 from edge_wbc.types import LABELS, Pixels
-from training.augment import augment
+from training.augment import EVERYTHING, Augmentation, augment
 from training.datasets import Sample
-from training.leukonet import Architecture, Leukonet, normalise
+from training.leukonet import Architecture, Leukonet
 
+SMALL = 2 / 3
 BALANCE_CAP = 400
 """Beyond this many images a class of a source gains no more weight."""
 
@@ -27,14 +29,19 @@ BALANCE_CAP = 400
 class Recipe:
     """Settings of a training run, stored with the weights."""
 
-    steps: int = 9000
+    steps: int = 6000
     batch: int = 64
     learning_rate: float = 2e-3
-    warmup_steps: int = 300
+    warmup_steps: int = 100
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
     average: float = 0.998
     """Decay of the running average of the weights; the average is what is kept."""
+    small_share: float = 0.6
+    """First part of the steps, taken on crops of ``SMALL`` of the side: less than half the time a step."""
+    balanced: bool = True
+    """Draw by class of a source, then group, then image; otherwise every image alike."""
+    augmentation: Augmentation = EVERYTHING
     seed: int = 1
 
 
@@ -78,35 +85,47 @@ def sampling_weights(samples: Sequence[Sample]) -> Tensor:
 
 
 def fit(
-    crops: Pixels, samples: Sequence[Sample], recipe: Recipe, progress: Callable[[Step], None]
+    crops: Pixels,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    progress: Callable[[Step], None],
+    architecture: Architecture | None = None,
+    start: tuple[Leukonet, tuple[str, ...]] | None = None,
 ) -> tuple[Leukonet, tuple[str, ...]]:
-    """Train from scratch on stored crops, on a GPU if there is one.
+    """Train on stored crops, on a GPU if there is one.
 
-    :param crops: uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR.
+    :param crops: uint8 (at least len(samples), STORED_PX, STORED_PX, 3) BGR.
+    :param architecture: its number of classes gives way to that of the labels that occur.
+    :param start: network to go on from, and its labels; otherwise from scratch.
     :returns: the averaged network in evaluation mode on the CPU, and its labels in order.
     :raises SourceError: fewer than two classes, or the loss is no longer a number.
     """
-    labels = labels_in(samples)
+    labels = start[1] if start else labels_in(samples)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     generator = torch.Generator(device).manual_seed(recipe.seed)
     order = np.random.default_rng(recipe.seed)
-    network = Leukonet(Architecture(len(labels))).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start:
+        network = copy.deepcopy(start[0])
+    else:
+        network = Leukonet(replace(architecture or Architecture(0), classes=len(labels)))
+    network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
     )
     optimiser = torch.optim.AdamW(_decayed(network, recipe.weight_decay), lr=recipe.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
-    weights = sampling_weights(samples).numpy()
+    weights = sampling_weights(samples).numpy() if recipe.balanced else None
     targets = torch.tensor([labels.index(sample.label) for sample in samples])
-    pixels = torch.from_numpy(crops)
+    size = network.architecture.size
     started, shown = time.monotonic(), 0.0
     network.train()
     for step in range(1, recipe.steps + 1):
-        chosen = torch.from_numpy(order.choice(len(samples), recipe.batch, p=weights))
-        x = normalise(augment(pixels[chosen].to(device), generator)).contiguous(memory_format=torch.channels_last)
+        chosen = np.sort(order.choice(len(samples), recipe.batch, p=weights))
+        side = size if step > recipe.small_share * recipe.steps else round(SMALL * size / 8) * 8
+        x = augment(torch.from_numpy(crops[chosen]).to(device), generator, side, recipe.augmentation)
         with torch.autocast(device.type, torch.bfloat16):
-            logits = network(x)
+            logits = network(x.contiguous(memory_format=torch.channels_last))
         loss = functional.cross_entropy(
             logits.float(), targets[chosen].to(device), label_smoothing=recipe.label_smoothing
         )

@@ -82,7 +82,10 @@ def _load_pt(path: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...], Arch
 
 
 def _architecture(fields: dict[str, Any]) -> Architecture:
-    return Architecture(fields["classes"], fields["stem"], tuple(fields["widths"]), tuple(fields["blocks"]))
+    known: dict[str, Any] = {
+        field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()
+    }
+    return Architecture(**{"normalisation": "fixed", **known})
 
 
 def _bare(name: str) -> str:

@@ -2,7 +2,8 @@
 
     python -m edge_wbc.bench.naive_loop FOLDER GRAPH PORT THREADS
 
-GRAPH takes float32 (N, 3, 96, 96); THREADS 0 leaves ONNX Runtime's default. Prints one JSON object.
+GRAPH takes float32 (N, 3, 96, 96), grey levels, and normalises them; THREADS 0 leaves ONNX Runtime's default.
+Prints one JSON object.
 """
 
 import glob
@@ -16,9 +17,6 @@ import onnxruntime
 
 from edge_wbc.bench.wire import open_port, result_bytes
 from edge_wbc.vision.locate import locate
-
-MEAN = np.array([190.0, 175.0, 190.0], np.float32)
-SCALE = np.float32(55.0)
 
 
 def main(folder: str, graph: str, port: str, threads: str) -> None:
@@ -39,7 +37,7 @@ def main(folder: str, graph: str, port: str, threads: str) -> None:
             cx, cy = x + width // 2, y + height // 2
             crop = frame[max(0, cy - half) : cy + half, max(0, cx - half) : cx + half]
             crop = cv2.resize(crop, (96, 96))
-            blob = (crop.astype(np.float32) - MEAN) / SCALE
+            blob = crop.astype(np.float32)
             logits = session.run(None, {"x": blob.transpose(2, 0, 1)[np.newaxis]})[0][0]
             probabilities = np.exp(logits - logits.max())
             probabilities /= probabilities.sum()

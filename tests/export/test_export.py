@@ -8,7 +8,6 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed: nothing can be
 
 import onnxruntime  # noqa: E402
 
-from edge_wbc.bench import naive_loop  # noqa: E402
 from edge_wbc.engines.base import open_engine  # noqa: E402
 from edge_wbc.manifest import MODELS, load_model  # noqa: E402
 from export.graph import (  # noqa: E402
@@ -23,7 +22,7 @@ from export.graph import (  # noqa: E402
 from export.onnx import to_onnx  # noqa: E402
 from export.plain import plain_graph  # noqa: E402
 from training import weights  # noqa: E402
-from training.leukonet import MEAN, SCALE, Architecture, Leukonet  # noqa: E402
+from training.leukonet import Architecture, Leukonet  # noqa: E402
 
 SHIPPED_WEIGHTS = "training/leukonet.safetensors"
 DECISION = Decision(1.5, 0.5, "for a test")
@@ -124,19 +123,28 @@ def test_temperature_is_found_again():
     assert fit_temperature(logits * 2, targets) == pytest.approx(2.0, rel=0.1)
 
 
-def test_the_plain_graph_gives_the_same_logits_for_normalised_crops(network, crops):
+def test_the_plain_graph_gives_the_same_logits_for_the_same_crops_as_floats(network, crops):
     graph, _ = to_onnx(network, 1.0)
     whole = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
     plain = onnxruntime.InferenceSession(plain_graph(graph).SerializeToString(), providers=["CPUExecutionProvider"])
-    x = ((crops.astype(np.float32) - naive_loop.MEAN) / naive_loop.SCALE).transpose(0, 3, 1, 2)
+    x = crops.astype(np.float32).transpose(0, 3, 1, 2)
     (expected,) = whole.run(["logits"], {"crops": crops})
     (found,) = plain.run(None, {"x": np.ascontiguousarray(x)})
     assert np.abs(expected - found).max() < 1e-3
 
 
-def test_the_naive_loop_normalises_as_the_network_was_trained():
-    assert tuple(naive_loop.MEAN) == MEAN
-    assert naive_loop.SCALE == SCALE
+@pytest.mark.parametrize("normalisation", ["crop", "fixed"])
+@pytest.mark.parametrize("size", [64, 96, 128])
+def test_graphs_of_every_size_and_normalisation_do_what_the_weights_do(normalisation, size):
+    torch.manual_seed(1)
+    network = Leukonet(Architecture(2, size, 32, (32, 32), (1, 1), normalisation)).eval()
+    crops = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    crops[0, : size // 2] = 0  # an empty corner takes no part
+    crops[1] = 130
+    graph = to_onnx(network, 1.0)[0].SerializeToString()
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["logits"], {"crops": crops})
+    assert np.abs(found - logits_of(network, crops)).max() < 1e-4
 
 
 def test_the_shipped_graph_is_what_the_committed_weights_give():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,10 @@ from edge_wbc.errors import ModelError, SourceError  # noqa: E402
 from edge_wbc.vision.crop import crop  # noqa: E402
 from tests.data import class_folders  # noqa: E402
 from training import weights  # noqa: E402
-from training.augment import STORED_PX, augment, centre  # noqa: E402
+from training.augment import STORED_PX, Augmentation, _swap, augment, centre  # noqa: E402
 from training.crops import box_of, run_time_crops, stored_crops  # noqa: E402
 from training.datasets import Sample, read_class_folders  # noqa: E402
-from training.leukonet import CROP_PX, Architecture, Leukonet, normalise  # noqa: E402
+from training.leukonet import CROP_PX, Architecture, Leukonet, as_input, normalise_crop  # noqa: E402
 from training.train import Recipe, fit, labels_in, sampling_weights  # noqa: E402
 
 
@@ -34,10 +36,10 @@ def sample(label, group, source="a"):
 def test_the_centre_of_a_stored_crop_is_the_run_time_crop(folders):
     """At the same scale but for rounding: the difference stays within what one pixel of shift makes."""
     samples = read_class_folders(folders)
-    stored = centre(stored_crops(samples, lambda done: None))
-    live = run_time_crops(samples, lambda done: None)
+    stored = centre(torch.from_numpy(stored_crops(samples, lambda done: None)), CROP_PX)
+    live = as_input(torch.from_numpy(run_time_crops(samples, lambda done: None)))
     assert stored.shape == live.shape
-    assert np.abs(stored.astype(int) - live).mean() < 6
+    assert float((stored - live).abs().mean()) < 6
 
 
 def test_crops_are_those_of_the_one_crop_function(folders):
@@ -52,14 +54,58 @@ def test_crops_are_those_of_the_one_crop_function(folders):
 
 def test_augmentation_keeps_shape_and_range_and_follows_its_generator():
     crops = torch.randint(0, 256, (4, STORED_PX, STORED_PX, 3), dtype=torch.uint8)
-    one = augment(crops, torch.Generator().manual_seed(1))
-    same = augment(crops, torch.Generator().manual_seed(1))
-    other = augment(crops, torch.Generator().manual_seed(2))
-    assert one.shape == (4, CROP_PX, CROP_PX, 3)
+    one = augment(crops, torch.Generator().manual_seed(1), 64)
+    same = augment(crops, torch.Generator().manual_seed(1), 64)
+    other = augment(crops, torch.Generator().manual_seed(2), 64)
+    assert one.shape == (4, 3, 64, 64)
     assert float(one.min()) >= 0
     assert float(one.max()) <= 255
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
+
+
+def test_lamp_camera_and_strength_of_the_stain_vanish_in_the_normalisation():
+    torch.manual_seed(0)
+    x = torch.rand(2, 3, 32, 32) * 120 + 60
+    other = x * 0.7 + torch.tensor([20.0, 5.0, 12.0]).reshape(1, 3, 1, 1)
+    assert float((normalise_crop(x) - normalise_crop(other)).abs().max()) < 0.01
+    hue = x * torch.tensor([1.0, 0.5, 1.0]).reshape(1, 3, 1, 1)
+    assert float((normalise_crop(x) - normalise_crop(hue)).abs().max()) > 0.2
+
+
+def test_black_corners_take_no_part_in_the_normalisation():
+    torch.manual_seed(0)
+    x = torch.rand(1, 3, 32, 32) * 120 + 60
+    cornered = x.clone()
+    cornered[:, :, :8, :8] = 3
+    normalised = normalise_crop(cornered)
+    assert float(normalised[:, :, :8, :8].abs().max()) == 0
+    assert float((normalised - normalise_crop(x))[:, :, 8:, 8:].abs().max()) < 0.1
+    assert torch.isfinite(normalise_crop(torch.zeros(1, 3, 8, 8))).all()
+
+
+def test_swapped_colours_are_those_of_another_crop():
+    """Half of the crops move towards the colours of others; the rest stay as they are."""
+    torch.manual_seed(0)
+    density = torch.rand(64, 3, 100) * torch.linspace(0.2, 1, 64)[:, None, None]
+    mix, offset = _swap(density, torch.Generator().manual_seed(3))
+    moved = mix @ density + offset
+    changed = (moved - density).abs().amax(dim=(1, 2)) > 1e-4
+    assert 16 < int(changed.sum()) < 48
+    spread = density.std(dim=2).mean(dim=1)
+    assert float(moved.std(dim=2).mean(dim=1).min()) > 0.9 * float(spread.min())
+    assert float(moved.std(dim=2).mean(dim=1).max()) < 1.1 * float(spread.max())
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Augmentation)])
+def test_each_change_can_be_left_out_and_does_something(name):
+    torch.manual_seed(0)
+    crops = torch.randint(60, 200, (8, STORED_PX, STORED_PX, 3), dtype=torch.uint8)
+    nothing = Augmentation(*[False] * len(fields(Augmentation)))
+    plain = augment(crops, torch.Generator().manual_seed(1), 96, nothing)
+    assert float((plain - centre(crops, 96)).abs().mean()) < 0.5
+    one = augment(crops, torch.Generator().manual_seed(1), 96, replace(nothing, **{name: True}))
+    assert float((one - plain).abs().mean()) > 0.1
 
 
 def test_sampling_shares_weight_by_source_and_class_then_group_then_image():
@@ -84,7 +130,7 @@ def test_training_learns_to_tell_two_drawn_classes_apart(folders):
     steps = []
     network, labels = fit(crops, samples, Recipe(steps=40, batch=16, warmup_steps=5, average=0.8), steps.append)
     with torch.no_grad():
-        said = network(normalise(torch.from_numpy(centre(crops).copy()))).argmax(1)
+        said = network(centre(torch.from_numpy(crops), CROP_PX)).argmax(1)
     right = sum(labels[int(i)] == s.label for i, s in zip(said, samples, strict=True))
     assert right >= 15
     assert steps[-1].step == 40
@@ -111,7 +157,7 @@ def test_weights_come_back_as_they_were_written(tmp_path, small):
     path = tmp_path / "w.safetensors"
     weights.save(path, small, ("neutrophil", "monocyte"), {"seed": 3})
     loaded, labels, record = weights.load(path)
-    crops = normalise(torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8))
+    crops = as_input(torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8))
     assert torch.equal(loaded(crops), small(crops))
     assert labels == ("neutrophil", "monocyte")
     assert record == {"seed": 3}
