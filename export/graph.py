@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
 
 from edge_wbc import RESEARCH_USE, __version__
@@ -31,8 +30,9 @@ from edge_wbc.manifest import (
 )
 from edge_wbc.types import LEUKOCYTES, Pixels
 from edge_wbc.vision.crop import MARGIN
-from export.onnx import OPSET, to_onnx
+from export.onnx import to_onnx
 from export.verify import LARGEST_DIFFERENCE
+from export.writer import OPSET, parameters
 from training.leukonet import CROP_PX, Leukonet, normalise
 
 ENGINES_CHECKED = ("onnxruntime", "openvino")
@@ -103,7 +103,7 @@ def write_graph(
                 sha256=sha256(candidate),
                 opset=OPSET,
                 precision="fp32",
-                parameters=_parameters(graph),
+                parameters=parameters(graph),
                 macs=macs,
                 temperature=decision.temperature,
             ),
@@ -165,12 +165,3 @@ def _compare(model: Model, network: Leukonet, temperature: float, crops: Pixels,
                 "nothing was written, report this with the weights"
             )
     return Parity(len(crops), crops_from, LARGEST_DIFFERENCE, worst)
-
-
-def _parameters(graph: onnx.ModelProto) -> int:
-    """Elements of all weights and biases in the graph, batch-norm folded in."""
-    return sum(
-        int(np.prod(constant.dims))
-        for constant in graph.graph.initializer
-        if constant.name.endswith((".weight", ".bias"))
-    )
