@@ -7,6 +7,7 @@ give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ class Writer:
         :param weight: (outputs, inputs / group, k, k), k odd.
         """
         kernel = weight.shape[2]
-        attributes = {"group": group} if group > 1 else {}
+        attributes: dict[str, Any] = {"group": group} if group > 1 else {}
         result = self.node(
             "Conv",
             name,
