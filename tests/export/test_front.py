@@ -57,9 +57,9 @@ def test_every_graph_has_one_turn_a_round_and_the_order_turns() -> None:
 
 
 def test_ratios_are_taken_within_each_round(model: Model) -> None:
-    drifting = row("leukonet", model, [1.0, 3.0, 8.0], [2.0, 4.0, 10.0])
-    assert (drifting.ms, drifting.ratio) == (3.0, 0.75)
-    assert drifting.ratio_interval == (0.5, 0.8)
+    drifting = row("leukonet", model, [1.0, 3.0, 8.0], [4.0, 2.0, 10.0])
+    assert (drifting.ms, drifting.ratio) == (3.0, 0.8)
+    assert drifting.ratio_interval == (0.25, 1.5)
     assert (drifting.parameters, drifting.macs) == (model.manifest.graph.parameters, model.manifest.graph.macs)
 
 
