@@ -175,10 +175,10 @@ def _front_tables(found: Front) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 120)
     times = Table(title="Time of one crop")
-    for column in ("", "crop px", "parameters", "MACs", "ms", "95 %", "ratio", "95 %"):
+    for column in ("", "graph", "crop px", "parameters", "MACs", "ms", "95 %", "ratio", "95 %"):
         times.add_column(column, justify="right" if column else "left", no_wrap=True)
     for row in sorted(found.rows, key=lambda row: row.ms):
-        size = str(row.size_px), f"{row.parameters / 1e6:.2f} M", f"{row.macs / 1e6:.0f} M"
+        size = row.precision, str(row.size_px), f"{row.parameters / 1e6:.2f} M", f"{row.macs / 1e6:.0f} M"
         ratio = f"{row.ratio:.2f}", _range(row.ratio_interval)
         times.add_row(row.name, *size, f"{row.ms:.2f}", _range(row.ms_interval), *ratio)
     console.print(times)
