@@ -1,10 +1,13 @@
-"""The verb ``export``."""
+"""The verbs ``export``, ``verify`` and ``front``."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +18,7 @@ from edge_wbc.errors import EnvironmentMissing, UsageError
 if TYPE_CHECKING:
     from edge_wbc.manifest import Model
     from edge_wbc.types import Pixels
+    from export.front import Front, Interval
     from training.datasets import Sample
 
 UNIDENTIFIED_BELOW = 0.5
@@ -91,6 +95,111 @@ def verify(data: Path, model: str, as_json: bool) -> int:
             f"(gate {LARGEST_DIFFERENCE:g}), {found.same_label} with the same label"
         )
     return 0 if all(found.worst_difference <= LARGEST_DIFFERENCE for found in comparisons.values()) else 1
+
+
+@click.command()
+@click.argument("graphs", metavar="[GRAPH]...", nargs=-1)
+@click.option("--engine", default="auto", show_default=True, help="The engine of all of them.")
+@click.option("--rounds", type=click.IntRange(1), default=30, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Draw accuracy against latency here (SVG or PNG)."
+)
+@click.option("--smoke", is_flag=True, help="One short round, to see that everything works; nothing is judged.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything measured as one JSON object.")
+def front(graphs: tuple[str, ...], engine: str, rounds: int, out: Path | None, smoke: bool, as_json: bool) -> int:
+    """Time the default model and each GRAPH (a shipped model, or a .onnx file) beside published small networks.
+
+    MobileNetV3-Small, EfficientNet-B0 and ResNet-18 at 224×224, weights drawn at random: their speed is theirs, their
+    accuracy is nobody's. One thread, one crop a call, in turn. Fails where the default model is slower than
+    MobileNetV3-Small.
+    """
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise EnvironmentMissing("front needs onnx; pip install 'edge-wbc[export]'") from None
+    from edge_wbc.bench.compare import machine
+    from edge_wbc.engines.base import engine_name
+    from export.front import THREADS, TURN_S, measure, slower_than_reference
+    from export.peers import PEERS
+
+    if out is not None:
+        _refuse_picture(out)
+    engine = engine_name(engine)
+    rounds = 1 if smoke else rounds
+    before = machine()
+    with progress("turns", (1 + len(graphs) + len(PEERS)) * rounds) as advance:
+        found = measure(graphs, engine, rounds, 0.0 if smoke else TURN_S, advance)
+    slower = None if smoke else slower_than_reference(found)
+    conditions = f"{found.engine}, precision hint {found.precision}, {THREADS} thread, one crop a call, {rounds} rounds"
+    if as_json:
+        measured = {"threads": THREADS, "batch": 1, "rounds": rounds, **asdict(found)}
+        print_json({"machine": before, **measured, "passed": None if smoke else slower is None})
+    else:
+        _front_tables(found)
+    say(f"{before['processor']}, {before['processors']} processors, load {before['load_before']:.1f} at the start")
+    say(conditions)
+    say("ms: median of the rounds; ratio: to MobileNetV3-Small in the same round, median; 95 %: bootstrap over rounds")
+    say("peers: drawn weights, never trained, their last layer cut to the default model's number of classes")
+    if out is not None:
+        from export.picture import LEAST_IMAGES, draw_front
+
+        left_out = draw_front(found.rows, f"{before['processor']}: {conditions}", out)
+        say(f"wrote {out}")
+        if left_out:
+            say(f"not drawn, fewer than {LEAST_IMAGES} images: {', '.join(left_out)}")
+    if slower:
+        say(f"edge-wbc: {slower}")
+    return 1 if slower else 0
+
+
+def _refuse_picture(out: Path) -> None:
+    """Now, rather than when all is measured.
+
+    :raises UsageError: ``out`` can't take a picture.
+    :raises EnvironmentMissing: matplotlib is not installed.
+    """
+    try:
+        with TemporaryFile(dir=out.parent):
+            takes_files = True
+    except OSError:
+        takes_files = False
+    if out.suffix not in (".svg", ".png") or not takes_files:
+        raise UsageError(f"--out {out}: name a file that ends in .svg or .png, in a folder that takes files")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise EnvironmentMissing("--out needs matplotlib; pip install 'edge-wbc[train]'")
+
+
+def _front_tables(found: Front) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    times = Table(title="Time of one crop")
+    for column in ("", "graph", "crop px", "parameters", "MACs", "ms", "95 %", "ratio", "95 %"):
+        times.add_column(column, justify="right" if column else "left", no_wrap=True)
+    for row in sorted(found.rows, key=lambda row: row.ms):
+        size = row.precision, str(row.size_px), f"{row.parameters / 1e6:.2f} M", f"{row.macs / 1e6:.0f} M"
+        ratio = f"{row.ratio:.2f}", _range(row.ratio_interval)
+        times.add_row(row.name, *size, f"{row.ms:.2f}", _range(row.ms_interval), *ratio)
+    console.print(times)
+    scored = [row for row in found.rows if row.accuracy]
+    sources = sorted({source for row in scored for source in row.accuracy})
+    if sources:
+        accuracy = Table(
+            "", *sources, title="Accuracy / balanced accuracy on locked groups, % of n, as the manifests say"
+        )
+        for row in scored:
+            parts = [row.accuracy.get(source) for source in sources]
+            cells = [
+                f"{100 * part.accuracy:.1f} / {100 * part.balanced_accuracy:.1f} of {part.images}" if part else "–"
+                for part in parts
+            ]
+            accuracy.add_row(row.name, *cells)
+        console.print(accuracy)
+
+
+def _range(interval: Interval) -> str:
+    return f"{interval[0]:.2f}–{interval[1]:.2f}"
 
 
 def _locked_crops(data: Path, labels: tuple[str, ...]) -> tuple[Pixels, list[Sample], str]:

@@ -22,7 +22,7 @@ from edge_wbc.errors import EnvironmentMissing, UsageError
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("leukonet.safetensors"), show_default=True
 )
-@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: the recipe's 9000]")
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: the recipe's 6000]")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--smoke", is_flag=True, help="A few steps on a few images, to see that everything works.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was trained as one JSON object.")
@@ -44,7 +44,7 @@ def train(data: Path, out: Path, steps: int | None, seed: int, smoke: bool, as_j
         raise UsageError(f"--out {out}: the folder {out.parent} does not exist; create it first")
     with progress("looking for what is no cell", 1):
         training, locked = split(read_all(data) + read_negatives(data), locked_groups())
-    recipe = Recipe(seed=seed, **({"steps": steps} if steps else {}))
+    recipe = Recipe(seed=seed, steps=steps) if steps else Recipe(seed=seed)
     if smoke:
         training = training[:: max(1, len(training) // 64)]
         recipe = Recipe(steps=steps or 4, batch=8, warmup_steps=2, seed=seed)
@@ -116,3 +116,45 @@ def _device() -> str:
     import torch
 
     return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Laid out as for training.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("studies"), show_default=True)
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Networks trained at a time.")
+@click.option("--smoke", is_flag=True, help="Two steps a run on every 40th cell, to see that everything works.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def study(name: str, data: Path, out: Path, jobs: int, smoke: bool, as_json: bool) -> None:
+    """Train and try the networks of STUDY: folds, random, sources, shots, slides, classes or levers.
+
+    What is finished is kept in --out: started again, a study goes on where it was.
+    """
+    _need_torch("training")
+    from training.datasets import folds, locked_groups, read_all
+    from training.negatives import read_negatives
+    from training.run_studies import carry_out, prepare
+    from training.studies import runs_of
+    from training.summary import show_summary, summarise
+
+    samples = read_all(data) + read_negatives(data)
+    if smoke:
+        samples = samples[::40]
+    runs = runs_of(name, samples, folds(), locked_groups())
+    out.mkdir(parents=True, exist_ok=True)
+    with progress("cutting crops", len(samples)) as advance:
+        prepare(out, samples, advance)
+    say(f"{len(runs)} networks to train, {jobs} at a time")
+    carry_out(runs, samples, out, jobs, 2 if smoke else None, say)
+    summary = summarise(name, runs, out)
+    if as_json:
+        print_json(summary)
+    else:
+        show_summary(name, summary)
+
+
+def _need_torch(what: str) -> None:
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise EnvironmentMissing(f"{what} needs PyTorch; pip install 'edge-wbc[train]'") from None

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("training.cli:evaluate", "Score a model on labelled images."),
     "export": ("export.cli:export", "Turn weights into a verified graph with its manifest."),
     "verify": ("export.cli:verify", "Hold every engine against the reference on real cells."),
+    "front": ("export.cli:front", "Time graphs beside published small networks, and draw both."),
     "bench": ("edge_wbc.cli.bench:bench", "Measure the pipeline beside the loop most people write."),
     "sources": ("edge_wbc.cli.sources:sources", "List cameras and other places frames can come from."),
     "instrument": ("firmware_bridge.cli:instrument", "Simulate an instrument."),
