@@ -10,7 +10,16 @@ from onnx import TensorProto
 from torch import nn
 
 from export.writer import Writer
-from training.leukonet import BLACK, LEAST_VARIANCE, MEAN, SCALE, Block, Leukonet
+from training.leukonet import (
+    BACKGROUND_PARTS,
+    BLACK,
+    DARKEST_BACKGROUND,
+    LEAST_VARIANCE,
+    MEAN,
+    SCALE,
+    Block,
+    Leukonet,
+)
 
 
 def to_onnx(network: Leukonet, temperature: float) -> tuple[onnx.ModelProto, int]:
@@ -21,7 +30,7 @@ def to_onnx(network: Leukonet, temperature: float) -> tuple[onnx.ModelProto, int
     """
     out = Writer()
     size = network.architecture.size
-    x = _normalised(out, out.crops(), network.architecture.normalisation)
+    x = _normalised(out, out.crops(), network.architecture.normalisation, size)
     x, side = _conv(out, "stem", x, *_pair(network.stem), size)
     x = out.node("Relu", "stem.relu", [x])
     for i, stage in enumerate(network.stages, 1):
@@ -35,7 +44,7 @@ def to_onnx(network: Leukonet, temperature: float) -> tuple[onnx.ModelProto, int
     return out.model("leukonet", size, network.architecture.classes), out.macs
 
 
-def _normalised(out: Writer, x: str, kind: str) -> str:
+def _normalised(out: Writer, x: str, kind: str, size: int) -> str:
     if kind == "fixed":
         return out.affine(x, np.asarray(MEAN, np.float32).reshape(1, 3, 1, 1), np.array([1 / SCALE], np.float32))
 
@@ -45,9 +54,14 @@ def _normalised(out: Writer, x: str, kind: str) -> str:
     def total(name: str, x: str, axes: list[int]) -> str:
         return out.node("ReduceSum", f"input.{name}", [x, out.constant(f"input.{name}.axes", np.array(axes))])
 
+    part = size // BACKGROUND_PARTS
+    parts = out.node("AveragePool", "input.parts", [x], kernel_shape=[part, part], strides=[part, part])
+    lightest = out.node("GlobalMaxPool", "input.lightest", [parts])
+    background = out.node("Max", "input.background", [lightest, constant("background", DARKEST_BACKGROUND)])
     brightest = out.node("ReduceMax", "input.brightest", [x], axes=[1])
     lit = out.node("Greater", "input.lit", [brightest, constant("lit", BLACK)])
     shown = out.node("Cast", "input.shown", [lit], to=TensorProto.FLOAT)
+    x = out.node("Div", "input.relative", [x, background])
     count = out.node("Add", "input.count", [total("pixels", shown, [2, 3]), constant("count", 1)])
     sums = total("sums", out.node("Mul", "input.visible", [x, shown]), [2, 3])
     mean = out.node("Div", "input.mean", [sums, count])

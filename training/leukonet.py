@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor, nn
 
 CROP_PX = 96
@@ -20,8 +21,12 @@ SCALE = 55.0
 """Grey levels to one unit in the fixed normalisation: about the standard deviation of the training crops."""
 BLACK = 12.0
 """A pixel with no channel above this grey level shows nothing: the empty corners of a turned image."""
-LEAST_VARIANCE = 6.5
-"""Added to the variance of a crop, in squared grey levels, so that an even crop stays even."""
+BACKGROUND_PARTS = 12
+"""The brightest of so many by so many parts of a crop is taken for its background."""
+DARKEST_BACKGROUND = 20.0
+"""Grey level that a background is taken to have at least."""
+LEAST_VARIANCE = 1e-4
+"""Added to the variance of a crop divided by its background, so that an even crop stays even."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +95,16 @@ def normalise_fixed(x: Tensor) -> Tensor:
 
 
 def normalise_crop(x: Tensor) -> Tensor:
-    """Each channel's mean over the crop becomes 0, the spread of all channels together 1.
+    """Each channel divided by its background, then moved to mean 0; then all channels together to spread 1.
 
-    Lamp, white balance, exposure and strength of the stain mostly vanish, hue stays. Black pixels take no part and
+    Lamp and white balance vanish, exposure and strength of the stain mostly, hue stays. Black pixels take no part and
     come out as 0.
     """
+    parts = functional.avg_pool2d(x, x.shape[-1] // BACKGROUND_PARTS)
+    relative = x / parts.amax(dim=(2, 3), keepdim=True).clamp(min=DARKEST_BACKGROUND)
     shown = (x.amax(dim=1, keepdim=True) > BLACK).to(x.dtype)
     count = shown.sum(dim=(2, 3), keepdim=True) + 1
-    apart = (x - (x * shown).sum(dim=(2, 3), keepdim=True) / count) * shown
+    apart = (relative - (relative * shown).sum(dim=(2, 3), keepdim=True) / count) * shown
     variance = (apart * apart).sum(dim=(1, 2, 3), keepdim=True) / (3 * count)
     return apart / torch.sqrt(variance + LEAST_VARIANCE)
 
