@@ -51,12 +51,13 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     if out.suffix != ".onnx" or not out.parent.is_dir():
         raise UsageError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
     network, labels, record = weights.load(weights_file)
+    size = network.architecture.size
     if data is None:
         samples: list[Sample] = []
-        crops, crops_from = _simulated_crops(), "simulated cells"
+        crops, crops_from = _simulated_crops(size), "simulated cells"
         decision = Decision(1.0, UNIDENTIFIED_BELOW, "not fitted: no real cells were given")
     else:
-        crops, samples, crops_from = _locked_crops(data, labels)
+        crops, samples, crops_from = _locked_crops(data, labels, size)
         temperature = fit_temperature(logits_of(network, crops), [labels.index(sample.label) for sample in samples])
         decision = Decision(
             temperature, UNIDENTIFIED_BELOW, "0.5 of the probability, temperature fitted on locked groups"
@@ -202,7 +203,7 @@ def _range(interval: Interval) -> str:
     return f"{interval[0]:.2f}–{interval[1]:.2f}"
 
 
-def _locked_crops(data: Path, labels: tuple[str, ...]) -> tuple[Pixels, list[Sample], str]:
+def _locked_crops(data: Path, labels: tuple[str, ...], size: int) -> tuple[Pixels, list[Sample], str]:
     from training.crops import run_time_crops
     from training.datasets import locked_groups, read_all, split
     from training.negatives import read_negatives
@@ -212,20 +213,19 @@ def _locked_crops(data: Path, labels: tuple[str, ...]) -> tuple[Pixels, list[Sam
     if not samples:
         raise UsageError(f"--data {data}: holds no locked group; leave --data out to verify on simulated cells")
     with progress("cutting crops", len(samples)) as advance:
-        return run_time_crops(samples, advance), samples, "locked groups of real images"
+        return run_time_crops(samples, advance, size), samples, "locked groups of real images"
 
 
-def _simulated_crops() -> Pixels:
+def _simulated_crops(size: int) -> Pixels:
     import numpy as np
 
     from edge_wbc.sources.base import open_source
     from edge_wbc.types import Frame
     from edge_wbc.vision.crop import crop
-    from training.leukonet import CROP_PX
 
     frames = open_source(f"smear://?seed=1&cells={SIMULATED_CROPS}").frames()
     shown = [frame for frame in frames if isinstance(frame, Frame)]
-    return np.stack([crop(frame.pixels, cell.box, CROP_PX) for frame in shown for cell in frame.truth or ()])
+    return np.stack([crop(frame.pixels, cell.box, size) for frame in shown for cell in frame.truth or ()])
 
 
 def _write_metrics(model: Model, samples: Sequence[Sample]) -> None:

@@ -12,8 +12,6 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-STORED_PX = 144
-"""Side of a stored crop."""
 SEEN = 2 / 3
 """Part of a stored crop's side that the network sees; the rest is the room that turning and shifting need."""
 
@@ -45,7 +43,7 @@ EVERYTHING = Augmentation()
 def augment(crops: Tensor, generator: torch.Generator, size: int, augmentation: Augmentation = EVERYTHING) -> Tensor:
     """Random view of each stored crop.
 
-    :param crops: uint8 (N, STORED_PX, STORED_PX, 3) BGR.
+    :param crops: uint8 (N, size / SEEN, size / SEEN, 3) BGR.
     :returns: float32 (N, 3, size, size), grey levels 0 to 255.
     """
     x = crops.permute(0, 3, 1, 2).float().mul_(1 / 255)
@@ -59,10 +57,9 @@ def augment(crops: Tensor, generator: torch.Generator, size: int, augmentation: 
 
 
 def centre(crops: Tensor, size: int) -> Tensor:
-    """uint8 (N, STORED_PX, STORED_PX, 3) → float32 (N, 3, size, size): what the network sees without augmentation."""
-    margin = round(STORED_PX * (1 - SEEN) / 2)
-    seen = crops[:, margin : STORED_PX - margin, margin : STORED_PX - margin].permute(0, 3, 1, 2).float()
-    return seen if seen.shape[-1] == size else functional.interpolate(seen, (size, size), mode="area")
+    """uint8 (N, size / SEEN, size / SEEN, 3) → float32 (N, 3, size, size): what the network sees without a change."""
+    margin = (crops.shape[1] - size) // 2
+    return crops[:, margin : margin + size, margin : margin + size].permute(0, 3, 1, 2).float()
 
 
 def _uniform(generator: torch.Generator, like: Tensor, low: float, high: float, *shape: int) -> Tensor:

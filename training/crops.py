@@ -11,7 +11,7 @@ import numpy.typing as npt
 from edge_wbc.sources.files import read_image
 from edge_wbc.types import NOT_A_CELL, Box, Pixels
 from edge_wbc.vision.crop import MARGIN, crop
-from training.augment import STORED_PX
+from training.augment import SEEN
 from training.datasets import Sample
 from training.evaluate import located_cell, the_cell
 from training.leukonet import CROP_PX
@@ -24,31 +24,37 @@ def box_of(pixels: Pixels, sample: Sample) -> Box:
     return the_cell(pixels, sample).box
 
 
-def run_time_crops(samples: Sequence[Sample], progress: Callable[[int], None]) -> Pixels:
-    """uint8 (len(samples), CROP_PX, CROP_PX, 3) BGR: what the live pipeline cuts.
+def run_time_crops(samples: Sequence[Sample], progress: Callable[[int], None], size: int = CROP_PX) -> Pixels:
+    """uint8 (len(samples), size, size, 3) BGR: what the live pipeline cuts.
 
     :param progress: called with the number done after each image.
     :raises SourceError: an image can't be read.
     """
-    return _crops(samples, CROP_PX, progress)
+    return _crops(samples, size, MARGIN, progress)
 
 
-def stored_crops(samples: Sequence[Sample], progress: Callable[[int], None]) -> Pixels:
-    """uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR: run-time crops with more around them, at the same scale."""
-    return _crops(samples, STORED_PX, progress)
+def stored_px(size: int) -> int:
+    """Side of a stored crop for a network that sees ``size`` pixels."""
+    return round(size / SEEN)
+
+
+def stored_crops(samples: Sequence[Sample], progress: Callable[[int], None], size: int = CROP_PX) -> Pixels:
+    """uint8 (len(samples), size / SEEN, size / SEEN, 3) BGR: run-time crops and more around them, same scale."""
+    return _crops(samples, stored_px(size), MARGIN / SEEN, progress)
 
 
 def both_crops(
-    samples: Sequence[Sample], progress: Callable[[int], None]
+    samples: Sequence[Sample], progress: Callable[[int], None], size: int = CROP_PX
 ) -> tuple[Pixels, Pixels, npt.NDArray[np.bool_]]:
     """Stored crops, run-time crops, and which cells the locator finds without being told that there is one."""
-    stored = np.empty((len(samples), STORED_PX, STORED_PX, 3), np.uint8)
-    seen = np.empty((len(samples), CROP_PX, CROP_PX, 3), np.uint8)
+    side = stored_px(size)
+    stored = np.empty((len(samples), side, side, 3), np.uint8)
+    seen = np.empty((len(samples), size, size, 3), np.uint8)
     located = np.zeros(len(samples), bool)
     for i, (pixels, sample) in enumerate(_opened(samples)):
         box = box_of(pixels, sample)
-        crop(pixels, box, STORED_PX, margin=MARGIN * STORED_PX / CROP_PX, out=stored[i])
-        crop(pixels, box, CROP_PX, margin=MARGIN, out=seen[i])
+        crop(pixels, box, side, margin=MARGIN / SEEN, out=stored[i])
+        crop(pixels, box, size, margin=MARGIN, out=seen[i])
         located[i] = located_cell(pixels, sample) is not None
         progress(i + 1)
     return stored, seen, located
@@ -62,9 +68,9 @@ def _opened(samples: Sequence[Sample]) -> Iterator[tuple[Pixels, Sample]]:
         yield last[1], sample
 
 
-def _crops(samples: Sequence[Sample], size: int, progress: Callable[[int], None]) -> Pixels:
+def _crops(samples: Sequence[Sample], size: int, margin: float, progress: Callable[[int], None]) -> Pixels:
     crops = np.empty((len(samples), size, size, 3), np.uint8)
     for i, (pixels, sample) in enumerate(_opened(samples)):
-        crop(pixels, box_of(pixels, sample), size, margin=MARGIN * size / CROP_PX, out=crops[i])
+        crop(pixels, box_of(pixels, sample), size, margin=margin, out=crops[i])
         progress(i + 1)
     return crops

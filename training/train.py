@@ -20,7 +20,6 @@ from training.augment import EVERYTHING, Augmentation, augment
 from training.datasets import Sample
 from training.leukonet import Architecture, Leukonet
 
-SMALL = 2 / 3
 BALANCE_CAP = 400
 """Beyond this many images a class of a source gains no more weight."""
 
@@ -37,8 +36,6 @@ class Recipe:
     label_smoothing: float = 0.05
     average: float = 0.998
     """Decay of the running average of the weights; the average is what is kept."""
-    small_share: float = 0.6
-    """First part of the steps, taken on crops of ``SMALL`` of the side: less than half the time a step."""
     balanced: bool = True
     """Draw by class of a source, then group, then image; otherwise every image alike."""
     augmentation: Augmentation = EVERYTHING
@@ -94,7 +91,7 @@ def fit(
 ) -> tuple[Leukonet, tuple[str, ...]]:
     """Train on stored crops, on a GPU if there is one.
 
-    :param crops: uint8 (at least len(samples), STORED_PX, STORED_PX, 3) BGR.
+    :param crops: uint8 (len(samples), size / SEEN, size / SEEN, 3) BGR.
     :param architecture: its number of classes gives way to that of the labels that occur.
     :param start: network to go on from, and its labels; otherwise from scratch.
     :returns: the averaged network in evaluation mode on the CPU, and its labels in order.
@@ -122,8 +119,7 @@ def fit(
     network.train()
     for step in range(1, recipe.steps + 1):
         chosen = np.sort(order.choice(len(samples), recipe.batch, p=weights))
-        side = size if step > recipe.small_share * recipe.steps else round(SMALL * size / 8) * 8
-        x = augment(torch.from_numpy(crops[chosen]).to(device), generator, side, recipe.augmentation)
+        x = augment(torch.from_numpy(crops[chosen]).to(device), generator, size, recipe.augmentation)
         with torch.autocast(device.type, torch.bfloat16):
             logits = network(x.contiguous(memory_format=torch.channels_last))
         loss = functional.cross_entropy(

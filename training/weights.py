@@ -85,7 +85,7 @@ def _architecture(fields: dict[str, Any]) -> Architecture:
     known: dict[str, Any] = {
         field: tuple(value) if isinstance(value, list) else value for field, value in fields.items()
     }
-    return Architecture(**{"normalisation": "fixed", **known})
+    return Architecture(**{"size": 96, "normalisation": "fixed", **known})
 
 
 def _bare(name: str) -> str:

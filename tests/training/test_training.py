@@ -11,7 +11,7 @@ from edge_wbc.errors import ModelError, SourceError  # noqa: E402
 from edge_wbc.vision.crop import crop  # noqa: E402
 from tests.data import class_folders  # noqa: E402
 from training import weights  # noqa: E402
-from training.augment import STORED_PX, Augmentation, _swap, augment, centre  # noqa: E402
+from training.augment import Augmentation, _swap, augment, centre  # noqa: E402
 from training.crops import box_of, run_time_crops, stored_crops  # noqa: E402
 from training.datasets import Sample, read_class_folders  # noqa: E402
 from training.leukonet import CROP_PX, Architecture, Leukonet, as_input, normalise_crop  # noqa: E402
@@ -53,7 +53,7 @@ def test_crops_are_those_of_the_one_crop_function(folders):
 
 
 def test_augmentation_keeps_shape_and_range_and_follows_its_generator():
-    crops = torch.randint(0, 256, (4, STORED_PX, STORED_PX, 3), dtype=torch.uint8)
+    crops = torch.randint(0, 256, (4, 96, 96, 3), dtype=torch.uint8)
     one = augment(crops, torch.Generator().manual_seed(1), 64)
     same = augment(crops, torch.Generator().manual_seed(1), 64)
     other = augment(crops, torch.Generator().manual_seed(2), 64)
@@ -102,7 +102,7 @@ def test_swapped_colours_are_those_of_another_crop():
 @pytest.mark.parametrize("name", [field.name for field in fields(Augmentation)])
 def test_each_change_can_be_left_out_and_does_something(name):
     torch.manual_seed(0)
-    crops = torch.randint(60, 200, (8, STORED_PX, STORED_PX, 3), dtype=torch.uint8)
+    crops = torch.randint(60, 200, (8, 144, 144, 3), dtype=torch.uint8)
     nothing = Augmentation(*[False] * len(fields(Augmentation)))
     plain = augment(crops, torch.Generator().manual_seed(1), 96, nothing)
     assert float((plain - centre(crops, 96)).abs().mean()) < 0.5
@@ -159,7 +159,7 @@ def test_weights_come_back_as_they_were_written(tmp_path, small):
     path = tmp_path / "w.safetensors"
     weights.save(path, small, ("neutrophil", "monocyte"), {"seed": 3})
     loaded, labels, record = weights.load(path)
-    crops = as_input(torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8))
+    crops = as_input(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8))
     assert torch.equal(loaded(crops), small(crops))
     assert labels == ("neutrophil", "monocyte")
     assert record == {"seed": 3}
