@@ -1,0 +1,180 @@
+"""What is trained to measure how far the network can be trusted: every run, what it leaves out and what it is tried on.
+
+A run is a plain description; ``training/run_studies.py`` carries it out and keeps what the network said of each cell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from edge_wbc.errors import UsageError
+from edge_wbc.types import CLASSES, NOT_A_CELL
+from training.augment import Augmentation
+from training.datasets import Sample
+from training.leukonet import Architecture
+from training.train import Recipe
+
+SEEDS = (1, 2, 3)
+FOUR = ("neutrophil", "eosinophil", "lymphocyte", "monocyte")
+PAPER = ("kaggle", "bccd")
+"""The two sources that show the paper's photographs."""
+LEFT_OUT = {"pbc": ("pbc",), "kaggle": PAPER, "chula": ("chula",)}
+SHOTS = (5, 20, 100)
+STUDY = Recipe(steps=1200)
+"""A fifth of the shipped network's steps: some fifty networks are trained."""
+TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98)
+"""For going on from a finished network on few cells."""
+
+Choose = Callable[[Sample], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training and the cells it is tried on."""
+
+    name: str
+    """``STUDY/what``; names the file with its outcome."""
+    trained_on: tuple[int, ...]
+    """Positions in the list of samples."""
+    tried_on: tuple[int, ...]
+    recipe: Recipe
+    architecture: Architecture | None = None
+    start: str | None = None
+    """Name of the run whose network this one goes on from."""
+
+
+def folds_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """Five folds of the paper's photographs, three seeds, with and without the other sources beside them."""
+    for seed in SEEDS:
+        for fold in range(5):
+            held = {group for group, f in fold_of.items() if f == fold}
+            tried = _where(samples, lambda s, held=held: s.source == "kaggle" and s.group in held)  # type: ignore[misc]
+            alone = _where(samples, lambda s, held=held: s.source == "kaggle" and s.group not in held)  # type: ignore[misc]
+            beside = _where(samples, lambda s, held=held: s.group not in held)  # type: ignore[misc]
+            recipe = replace(STUDY, seed=seed)
+            yield Run(f"folds/leukonet-4 fold {fold} seed {seed}", alone, tried, replace(recipe, steps=800))
+            yield Run(f"folds/leukonet fold {fold} seed {seed}", beside, tried, recipe)
+
+
+def random_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """A fifth of the paper's images drawn at random, turned copies of the same photographs on both sides."""
+    paper = _where(samples, lambda s: s.source == "kaggle")
+    held = [i for i in paper if _hash(f"random/{samples[i].path.name}") % 5 == 0]
+    alone = tuple(sorted(set(paper) - set(held)))
+    yield Run("random/leukonet-4", alone, tuple(held), replace(STUDY, steps=3 * STUDY.steps))
+
+
+def sources_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """Each source left out of training in turn."""
+    for name, sources in LEFT_OUT.items():
+        rest = _where(samples, lambda s, sources=sources: s.source not in sources and s.group not in locked)  # type: ignore[misc]
+        tried = _where(samples, lambda s, name=name: s.source == name and s.label != NOT_A_CELL)  # type: ignore[misc]
+        for seed in SEEDS[:2]:
+            yield Run(f"sources/without {name} seed {seed}", rest, tried, replace(STUDY, seed=seed))
+
+
+def shots_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """Each left-out source again, after a few of its cells a class were given.
+
+    Chula's classes come from one slide each: there the cells given and tried on are kept apart by field only.
+    """
+    for name in LEFT_OUT:
+        cells = _where(samples, lambda s, name=name: s.source == name and s.label in CLASSES)  # type: ignore[misc]
+        groups = [samples[i].path.name if name == "chula" else samples[i].group for i in cells]
+        for shots in SHOTS:
+            given = _few([samples[i].label for i in cells], groups, shots)
+            used = {groups[i] for i in given}
+            rest = tuple(cells[i] for i in range(len(cells)) if groups[i] not in used)
+            start = f"sources/without {name} seed 1"
+            yield Run(f"shots/{shots} of {name}", tuple(cells[i] for i in given), rest, TUNE, start=start)
+
+
+def slides_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """Each Chula slide left out in turn, the others in training."""
+    for slide in sorted({s.group for s in samples if s.source == "chula"}):
+        rest = _where(
+            samples,
+            lambda s, slide=slide: s.group != slide and (s.source == "chula" or s.group not in locked),  # type: ignore[misc]
+        )
+        tried = _where(samples, lambda s, slide=slide: s.group == slide and s.label != NOT_A_CELL)  # type: ignore[misc]
+        yield Run(f"slides/without {slide.split('/')[1]}", rest, tried, STUDY)
+
+
+def classes_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """Each class left out of training in turn; tried on its cells and on locked cells of the others."""
+    for label in CLASSES:
+        rest = _where(samples, lambda s, label=label: s.label != label and s.group not in locked)  # type: ignore[misc]
+        tried = _where(
+            samples,
+            lambda s, label=label: s.label != NOT_A_CELL and (s.label == label or s.group in locked),  # type: ignore[misc]
+        )
+        yield Run(f"classes/without {label}", rest, tried, STUDY)
+
+
+def levers_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
+    """One lever moved at a time, on Barcelona and Chula left out; half of Barcelona chose the levers."""
+    without = {
+        "as shipped": (STUDY, None),
+        "fixed normalisation": (STUDY, Architecture(0, normalisation="fixed")),
+        "no average": (replace(STUDY, average=0.0), None),
+        "images drawn alike": (replace(STUDY, balanced=False), None),
+        **{
+            f"no {name}": (replace(STUDY, augmentation=replace(Augmentation(), **{name: False})), None)
+            for name in ("swap", "stain", "light", "turn", "focus", "jpeg")
+        },
+    }
+    for source in ("pbc", "chula"):
+        rest = _where(samples, lambda s, source=source: s.source != source and s.group not in locked)  # type: ignore[misc]
+        tried = _where(samples, lambda s, source=source: s.source == source and s.label in FOUR)  # type: ignore[misc]
+        for name, (recipe, architecture) in without.items():
+            yield Run(f"levers/{name}, without {source}", rest, tried, recipe, architecture)
+
+
+STUDIES: dict[str, Callable[[Sequence[Sample], dict[str, int], frozenset[str]], Iterator[Run]]] = {
+    "folds": folds_study,
+    "random": random_study,
+    "sources": sources_study,
+    "shots": shots_study,
+    "slides": slides_study,
+    "classes": classes_study,
+    "levers": levers_study,
+}
+
+
+def runs_of(study: str, samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> list[Run]:
+    """:raises UsageError: there is no such study, or a run would be tried on a photograph it was trained on."""
+    if study not in STUDIES:
+        raise UsageError(f"no study {study!r}; use one of {', '.join(STUDIES)}")
+    runs = list(STUDIES[study](samples, fold_of, locked))
+    for run in runs:
+        shared = {samples[i].group for i in run.trained_on} & {samples[i].group for i in run.tried_on}
+        if shared and study != "random" and not run.name.endswith("of chula"):
+            raise UsageError(
+                f"{run.name}: {len(shared)} photographs on both sides, {min(shared)} first; that is a leak"
+            )
+    return runs
+
+
+def _where(samples: Sequence[Sample], choose: Choose) -> tuple[int, ...]:
+    return tuple(i for i, sample in enumerate(samples) if choose(sample))
+
+
+def _few(labels: Sequence[str], groups: Sequence[str], shots: int) -> list[int]:
+    """Positions of so many cells a class, from at most half of its groups, spread over them."""
+    given: list[int] = []
+    for label in sorted(set(labels)):
+        members: dict[str, list[int]] = defaultdict(list)
+        for i, group in enumerate(groups):
+            if labels[i] == label:
+                members[group].append(i)
+        chosen = sorted(members, key=lambda group: _hash(f"few/{group}"))[: max(1, len(members) // 2)]
+        spread = sorted((turn, chosen.index(group), i) for group in chosen for turn, i in enumerate(members[group]))
+        given += [i for _, _, i in spread[:shots]]
+    return sorted(given)
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
