@@ -92,7 +92,7 @@ def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, page:
     from edge_wbc.types import NOT_A_CELL
     from training.datasets import locked_groups, read_all, split
     from training.evaluate import by_part, score
-    from training.figures import figures
+    from training.figures import figures, trained_on
     from training.negatives import read_negatives
 
     if page is not None:
@@ -106,6 +106,7 @@ def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, page:
     manifest = loaded.model.manifest
     with progress("evaluating", len(samples)) as advance:
         scored = score(samples, loaded, mode, advance)
+    seen = [] if locked else trained_on(manifest.training, samples)
     cells = [item for item in scored if item.sample.label != NOT_A_CELL] if locked else scored
     parts = by_part(scored)
     whole = figures(cells, manifest.labels.unidentified_below)
@@ -117,6 +118,7 @@ def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, page:
                 "graph_sha256": manifest.graph.sha256,
                 "engine": f"{loaded.name} {loaded.precision}",
                 "mode": mode,
+                "trained_on": seen,
                 **whole.json,
                 "by_source": {name: part.json for name, part in by_source.items()},
                 "notice": RESEARCH_USE,
@@ -129,18 +131,28 @@ def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, page:
             report_table(part, f"{name}, {mode} mode")
         if len(by_source) > 1:
             say(f"all {whole.report.images} images: " + "; ".join(summary_lines(whole)))
+    warning = (
+        f"the model was trained on most cells of {', '.join(seen)}; give --locked to leave them out" if seen else ""
+    )
+    if warning:
+        say(f"edge-wbc: {warning}")
     for path in whole.report.unreadable:
         say(f"edge-wbc: {path}: can't be read, counted as an error; copy it again or take it out")
     if page is not None:
-        _write_page(
-            page, str(data), mode, loaded, (cells, whole), {name: (parts[name], by_source[name]) for name in parts}
-        )
+        pairs = {name: (parts[name], by_source[name]) for name in parts}
+        _write_page(page, loaded, data, mode, warning, (cells, whole), pairs)
         say(f"wrote {page}; next: open it in a browser")
     return 3 if whole.report.unreadable else 0
 
 
 def _write_page(
-    path: Path, data: str, mode: str, engine: Engine, whole: Evaluated, sources: dict[str, Evaluated]
+    path: Path,
+    engine: Engine,
+    data: Path,
+    mode: str,
+    warning: str,
+    whole: Evaluated,
+    sources: dict[str, Evaluated],
 ) -> None:
     from training.evaluate import by_photograph
     from training.page import Origin, Part, page, write_page
@@ -153,9 +165,10 @@ def _write_page(
         engine=f"{engine.name} {engine.precision}",
         mode=mode,
         threshold=manifest.labels.unidentified_below,
-        data=data,
+        data=str(data),
         command=shlex.join(["edge-wbc", *sys.argv[1:]]),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        warning=warning and f"{warning[0].upper()}{warning[1:]}.",
     )
     parts = [
         Part(name, figures, by_photograph(scored), thumbnails(scored, engine, mode))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.datasets import Sample
 from training.evaluate import Report, Scored, report
 from training.reliability import Reliability, RiskCoverage, reliability, risk_coverage
 
@@ -38,6 +39,12 @@ def figures(scored: Sequence[Scored], threshold: float) -> Figures:
     :raises SourceError: nothing was scored.
     """
     return Figures(report(scored), reliability(scored), risk_coverage(scored, threshold))
+
+
+def trained_on(record: Mapping[str, Any], samples: Sequence[Sample]) -> list[str]:
+    """The sources among the samples that a model was trained on, by the training record in its manifest."""
+    trained = {name.split("/")[0] for name in record.get("images", {})}
+    return sorted({sample.source for sample in samples} & trained)
 
 
 def caveats(found: Report) -> list[str]:

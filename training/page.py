@@ -45,6 +45,8 @@ class Origin:
     command: str
     date: str
     """ISO 8601, UTC."""
+    warning: str = ""
+    """What makes the figures look better than they are."""
 
 
 class Part(NamedTuple):
@@ -102,7 +104,7 @@ def page(origin: Origin, whole: Part, sources: Sequence[Part]) -> str:
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title><style>{_CSS.read_text(encoding='utf-8')}</style></head><body>",
-            f"<header><h1>{escape(origin.model)}</h1><p class=notice>{RESEARCH_USE}</p></header><main>",
+            f"<header><h1>{escape(origin.model)}</h1>{_notes([RESEARCH_USE, origin.warning], 'notice')}</header><main>",
             _headline(whole),
             _sources_table([whole, *sources]) if len(sources) > 1 else "",
             *(_section(part) for part in (sources or [whole])),
@@ -243,7 +245,8 @@ def _bounded(shown: int, there: int, words: str) -> str:
 
 
 def _origin_rows(origin: Origin) -> list[tuple[str, str]]:
-    return [(field.name.replace("_", " "), str(getattr(origin, field.name))) for field in fields(origin)]
+    names = [field.name for field in fields(origin) if field.name != "warning"]
+    return [(name.replace("_", " "), str(getattr(origin, name))) for name in names]
 
 
 def _figure(svg: str, caption: str) -> str:
@@ -262,5 +265,5 @@ def _terms(title: str, rows: Iterable[tuple[str, str]]) -> str:
     return f"<section><h2>{title}</h2><dl>{terms}</dl></section>"
 
 
-def _notes(sentences: Sequence[str]) -> str:
-    return "".join(f"<p class=caveat>{escape(sentence)}</p>" for sentence in sentences)
+def _notes(sentences: Sequence[str], kind: str = "caveat") -> str:
+    return "".join(f"<p class={kind}>{escape(sentence)}</p>" for sentence in sentences if sentence)

@@ -157,8 +157,11 @@ def test_the_verb_prints_the_contract(tmp_path):
         *("balanced_accuracy", "balanced_accuracy_interval", "per_class", "confusion", "worst", "unreadable"),
         *("reliability", "risk_coverage"),
     }
-    assert printed.keys() == figures | {"model", "graph_sha256", "engine", "mode", "by_source", "notice"}
+    assert printed.keys() == figures | {
+        *("model", "graph_sha256", "engine", "mode", "trained_on", "by_source", "notice")
+    }
     assert printed["graph_sha256"] == load_model().manifest.graph.sha256
+    assert printed["trained_on"] == []
     assert printed["images"] == 5
     assert set(printed["per_class"]) == {"neutrophil", "immature granulocyte"}
     assert printed["per_class"]["neutrophil"].keys() == {"recall", "interval", "precision", "n", "groups"}
@@ -170,6 +173,15 @@ def test_the_verb_prints_the_contract(tmp_path):
     assert printed["risk_coverage"]["model"]["threshold"] == load_model().manifest.labels.unidentified_below
     assert "broken.jpg" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_cells_the_model_was_trained_on_are_pointed_out(tmp_path, edge_wbc_command):
+    data = class_folders(tmp_path / "pbc", ("neutrophil", "monocyte"), 1)
+    done = edge_wbc_command("evaluate", data.parent, "--mode", "cell", "--json", "--page", tmp_path / "page.html")
+    assert done.json["trained_on"] == ["pbc"]
+    told = "he model was trained on most cells of pbc; give --locked to leave them out"
+    assert done.said() == [f"edge-wbc: t{told}"]
+    assert f"T{told}." in (tmp_path / "page.html").read_text()
 
 
 def test_the_table_for_people_has_intervals(tmp_path, edge_wbc_command):
