@@ -123,7 +123,7 @@ def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[s
     """Score the finished graph on the locked groups and add the figures to its manifest."""
     from edge_wbc.engines.base import open_engine
     from edge_wbc.manifest import manifest_path, write_manifest
-    from training.evaluate import by_part, forced, report, score
+    from training.evaluate import by_part, report, score
     from training.reliability import reliability, risk_coverage
 
     engine = open_engine("onnxruntime", model)
@@ -134,7 +134,7 @@ def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[s
         "was fitted on the cells of ece, and for ece_cross_fitted on the other half of the groups",
     }
     for name, part in by_part(scored).items():
-        metrics[name] = asdict(report(part)) | {"accuracy_forced": report(forced(part)).accuracy}
+        metrics[name] = asdict(report(part))
         del metrics[name]["unreadable"], metrics[name]["worst"]
         if calibration := reliability(part):
             metrics[name] |= {

@@ -70,6 +70,9 @@ class Report:
     groups: int
     accuracy: float
     accuracy_interval: Interval | None
+    accuracy_forced: float
+    """The accuracy with ``unidentified`` replaced by the most probable class: what the network knows, any threshold
+    aside."""
     accuracy_per_group: float
     """Mean over photographs of the accuracy within the photograph."""
     accuracy_per_group_interval: Interval | None
@@ -189,6 +192,7 @@ def report(scored: Sequence[Scored]) -> Report:
         groups=len(photographs),
         accuracy=right / len(scored),
         accuracy_interval=intervals.accuracy,
+        accuracy_forced=sum(item.said == item.sample.label for item in forced(scored)) / len(scored),
         accuracy_per_group=sum(photograph.accuracy for photograph in photographs) / len(photographs),
         accuracy_per_group_interval=intervals.accuracy_per_group,
         balanced_accuracy=sum(entry["recall"] for entry in per_class.values()) / len(per_class),

@@ -20,6 +20,7 @@ from training.thumbnails import Thumbnail
 _CSS = Path(__file__).with_name("page.css")
 _MEANINGS = (
     ("accuracy per image", "share of images whose class was told; unidentified, missed and unreadable ones are errors"),
+    ("no threshold", "accuracy per image if unidentified cells were given their most probable class"),
     ("accuracy per photograph", "mean over photographs (or slides) of the accuracy within the photograph"),
     ("balanced accuracy", "mean of the classes' recalls"),
     (
@@ -136,7 +137,17 @@ def _headline(whole: Part) -> str:
 
 
 def _sources_table(parts: Sequence[Part]) -> str:
-    head = ("", "images", "photographs", "accuracy", "95 % interval", "per photograph", "balanced", "calibration error")
+    head = (
+        "",
+        "images",
+        "photographs",
+        "accuracy",
+        "95 % interval",
+        "no threshold",
+        "per photograph",
+        "balanced",
+        "calibration error",
+    )
     rows = []
     for part in parts:
         report, calibration = part.figures.report, part.figures.reliability
@@ -147,6 +158,7 @@ def _sources_table(parts: Sequence[Part]) -> str:
                 str(report.groups),
                 f"{report.accuracy:.1%}",
                 interval_words(report.accuracy_interval),
+                f"{report.accuracy_forced:.1%}",
                 f"{report.accuracy_per_group:.1%}",
                 f"{report.balanced_accuracy:.1%}",
                 "–" if calibration is None else f"{calibration.ece:.3f}",

@@ -123,7 +123,7 @@ def risk_coverage_svg(curve: RiskCoverage) -> str:
     here = curve.model
     if here.error is not None:
         axes.plot(100 * here.rejected, 100 * here.error, "o", color=ACCENT, markersize=7, clip_on=False)
-    axes.set_title(f"● threshold {here.threshold:g}: {here.words}", loc="left", color=ACCENT, fontsize=10)
+    axes.set_title(f"● threshold {here.threshold:g}:\n{here.words}", loc="left", color=ACCENT, fontsize=10)
     highest = max([*errors, 100 * (here.error or 0), 1.0])
     axes.set(xlim=(0, 100), ylim=(0, min(100, 1.1 * highest)))
     axes.set(xlabel="known cells rejected, %", ylabel="errors on the rest, %")

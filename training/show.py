@@ -47,7 +47,8 @@ def summary_lines(figures: Figures) -> list[str]:
     lines = [
         f"accuracy {report.accuracy:.1%} ({interval_words(report.accuracy_interval)}), "
         f"per photograph {report.accuracy_per_group:.1%} ({interval_words(report.accuracy_per_group_interval)}), "
-        f"balanced {report.balanced_accuracy:.1%} ({interval_words(report.balanced_accuracy_interval)})"
+        f"balanced {report.balanced_accuracy:.1%} ({interval_words(report.balanced_accuracy_interval)}), "
+        f"without a threshold {report.accuracy_forced:.1%}"
     ]
     if (calibration := figures.reliability) is not None:
         lines.append(

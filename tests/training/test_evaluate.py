@@ -122,7 +122,9 @@ def test_nothing_to_score_is_refused():
 
 def test_forced_names_the_most_probable_class():
     row = scored("monocyte", "unidentified", {"monocyte": 0.4, "platelet": 0.3})
-    assert [item.said for item in forced([row, scored("monocyte", "missed")])] == ["monocyte", "missed"]
+    rows = [row, scored("monocyte", "missed"), scored("monocyte", "monocyte"), scored("monocyte", "platelet")]
+    assert [item.said for item in forced(rows)] == ["monocyte", "missed", "monocyte", "platelet"]
+    assert (report(rows).accuracy, report(rows).accuracy_forced) == (0.25, 0.5)
 
 
 def test_field_mode_misses_what_cell_mode_takes_from_the_centre(tmp_path, engine):
@@ -153,7 +155,15 @@ def test_the_verb_prints_the_contract(tmp_path):
     assert done.returncode == 3  # one image can't be read; the figures are complete all the same
     printed = json.loads(done.stdout)
     figures = {
-        *("images", "groups", "accuracy", "accuracy_interval", "accuracy_per_group", "accuracy_per_group_interval"),
+        *(
+            "images",
+            "groups",
+            "accuracy",
+            "accuracy_interval",
+            "accuracy_forced",
+            "accuracy_per_group",
+            "accuracy_per_group_interval",
+        ),
         *("balanced_accuracy", "balanced_accuracy_interval", "per_class", "confusion", "worst", "unreadable"),
         *("reliability", "risk_coverage"),
     }

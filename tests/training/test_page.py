@@ -142,7 +142,7 @@ def test_each_plot_stands_alone_and_shows_its_numbers(rows):
     told = {
         confusion_svg(whole.figures.report.confusion): ("60", "20", "neutrophil", "said to be"),
         reliability_svg(whole.figures.reliability): ("accuracy", "probability of the most probable class"),
-        risk_coverage_svg(whole.figures.risk_coverage): ("threshold 0.5: rejects 0.0%", "known cells rejected, %"),
+        risk_coverage_svg(whole.figures.risk_coverage): ("threshold 0.5:", "rejects 0.0%", "known cells rejected, %"),
         photographs_svg(whole.photographs): ("monocyte", "right of a photograph's images, %"),
     }
     for svg, words in told.items():
