@@ -29,20 +29,27 @@ def classify(crops: Pixels, engine: Engine) -> list[Prediction]:
 
     :param crops: uint8 (N, S, S, 3) BGR, N ≥ 0.
     """
-    predictions: list[Prediction] = []
+    decided: list[Prediction] = []
     for start in range(0, len(crops), LARGEST_BATCH):
         probabilities, _ = engine.infer(crops[start : start + LARGEST_BATCH])
-        predictions += decide(probabilities, engine)
-    return predictions
+        decided += decide(probabilities, engine)
+    return decided
 
 
 def decide(probabilities: npt.NDArray[np.float32], engine: Engine) -> list[Prediction]:
     """Label each row (N, C), ``unidentified`` below the model's threshold."""
     labels = engine.model.manifest.labels
-    predictions = []
+    return predictions(probabilities, labels.names, labels.unidentified_below)
+
+
+def predictions(
+    probabilities: npt.NDArray[np.floating], names: Sequence[str], unidentified_below: float
+) -> list[Prediction]:
+    """Label each row (N, C); the columns are ``names``."""
+    decided = []
     for row in probabilities.tolist():
         best = max(range(len(row)), key=row.__getitem__)
-        label = labels.names[best] if row[best] >= labels.unidentified_below else UNIDENTIFIED
-        rounded = {name: round(value, 6) for name, value in zip(labels.names, row, strict=True)}
-        predictions.append(Prediction(label, rounded[labels.names[best]], rounded))
-    return predictions
+        label = names[best] if row[best] >= unidentified_below else UNIDENTIFIED
+        rounded = {name: round(value, 6) for name, value in zip(names, row, strict=True)}
+        decided.append(Prediction(label, rounded[names[best]], rounded))
+    return decided

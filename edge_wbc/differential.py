@@ -38,9 +38,10 @@ class Tally:
         return Differential(total, self._counts[UNIDENTIFIED], shares, per_100)
 
 
-def exact_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def exact_interval(count: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper–Pearson interval of a proportion (Biometrika 26:404, 1934), by quantiles of the beta distribution.
 
+    :param count: of ``total``; both may be fractions, as effective numbers of observations are.
     :returns: lower and upper end, 0 to 1.
     """
     tail = (1 - confidence) / 2

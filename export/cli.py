@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from export.front import Front, Interval
     from training.datasets import Sample
 
-UNIDENTIFIED_BELOW = 0.5
-"""Below it the network itself holds every class for more likely wrong than right."""
 SIMULATED_CROPS = 64
 
 
@@ -34,7 +32,7 @@ SIMULATED_CROPS = 64
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
-    help="Real cells, laid out as for training: their locked groups verify the graph and set its temperature.",
+    help="Real cells, laid out as for training: locked groups verify the graph and set temperature and threshold.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print what was verified as one JSON object.")
 def export(weights_file: Path, out: Path | None, data: Path | None, as_json: bool) -> None:
@@ -44,7 +42,8 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
         import torch  # noqa: F401
     except ImportError:
         raise EnvironmentMissing("export needs PyTorch and onnx; pip install 'edge-wbc[train,export]'") from None
-    from export.graph import Decision, fit_temperature, logits_of, write_graph
+    from export.decision import NOT_FITTED, cross_fitted_ece, decide_on
+    from export.graph import logits_of, write_graph
     from training import weights
 
     out = out or weights_file.with_suffix(".onnx")
@@ -55,23 +54,24 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     if data is None:
         samples: list[Sample] = []
         crops, crops_from = _simulated_crops(size), "simulated cells"
-        decision = Decision(1.0, UNIDENTIFIED_BELOW, "not fitted: no real cells were given")
+        decision, cross_fitted = NOT_FITTED, None
     else:
         crops, samples, crops_from = _locked_crops(data, labels, size)
-        temperature = fit_temperature(logits_of(network, crops), [labels.index(sample.label) for sample in samples])
-        decision = Decision(
-            temperature, UNIDENTIFIED_BELOW, "0.5 of the probability, temperature fitted on locked groups"
-        )
+        logits = logits_of(network, crops)
+        decision = decide_on(logits, samples, labels)
+        cross_fitted = cross_fitted_ece(logits, samples, labels)
     description = f"leukonet, {len(labels)} classes of blood cells"
     model, parity = write_graph(out, network, labels, record, decision, crops, crops_from, description)
     if samples:
-        _write_metrics(model, samples)
+        _write_metrics(model, samples, cross_fitted or {})
     if as_json:
         print_json({"graph": str(out), **asdict(parity), **asdict(decision)})
     worst = max(parity.worst_difference.values())
     say(f"wrote {out}: {parity.crops} crops of {crops_from}, worst difference {worst:.1e}, gate {parity.gate:g}")
     if data is None:
         say("temperature and threshold were not fitted; give --data for figures on real cells")
+    else:
+        say(f"unidentified below {decision.unidentified_below:g}: {decision.threshold_from}")
     say(f"next: edge-wbc classify PATH --model {out}")
 
 
@@ -228,17 +228,30 @@ def _simulated_crops(size: int) -> Pixels:
     return np.stack([crop(frame.pixels, cell.box, size) for frame in shown for cell in frame.truth or ()])
 
 
-def _write_metrics(model: Model, samples: Sequence[Sample]) -> None:
+def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[str, float]) -> None:
     """Score the finished graph on the locked groups and add the figures to its manifest."""
     from edge_wbc.engines.base import open_engine
     from edge_wbc.manifest import manifest_path, write_manifest
-    from training.evaluate import by_part, forced, report, score
+    from training.evaluate import by_part, report, score
+    from training.reliability import reliability, risk_coverage
 
     engine = open_engine("onnxruntime", model)
     with progress("scoring", len(samples)) as advance:
         scored = score(samples, engine, "cell", advance)
-    metrics: dict[str, Any] = {"on": "locked groups, cell mode; pbc is split by image, so its figures are optimistic"}
+    metrics: dict[str, Any] = {
+        "on": "locked groups, cell mode; pbc is split by image, so its figures are optimistic; the temperature "
+        "was fitted on the cells of ece, and for ece_cross_fitted on the other half of the groups",
+    }
     for name, part in by_part(scored).items():
-        metrics[name] = asdict(report(part)) | {"accuracy_forced": report(forced(part)).accuracy}
-        del metrics[name]["unreadable"]
+        metrics[name] = asdict(report(part))
+        del metrics[name]["unreadable"], metrics[name]["worst"]
+        if calibration := reliability(part):
+            metrics[name] |= {
+                "ece": calibration.ece,
+                "ece_cross_fitted": cross_fitted.get(name),
+                "ece_by_chance": calibration.by_chance,
+                "ece_by_chance_clustered": calibration.by_chance_clustered,
+            }
+        if curve := risk_coverage(part, model.manifest.labels.unidentified_below):
+            metrics[name] |= {"rejected": curve.model.rejected, "error_on_rest": curve.model.error}
     write_manifest(manifest_path(model.graph), model.manifest.model_copy(update={"metrics": metrics}))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import shlex
+import sys
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.cli.session import model_options
 from edge_wbc.errors import EnvironmentMissing, UsageError
+
+if TYPE_CHECKING:
+    from edge_wbc.engines.base import Engine
+    from training.evaluate import Scored
+    from training.figures import Figures
+
+    Evaluated: TypeAlias = tuple[list[Scored], Figures]
 
 
 @click.command()
@@ -72,44 +83,98 @@ def train(data: Path, out: Path, steps: int | None, seed: int, smoke: bool, as_j
 @click.argument("data", type=click.Path(path_type=Path))
 @model_options
 @click.option("--locked", is_flag=True, help="Only the groups that nothing shipped was trained on.")
+@click.option("--page", type=click.Path(path_type=Path), help="Also write everything as one HTML page with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, as_json: bool) -> int:
+def evaluate(data: Path, mode: str, model: str, engine: str, locked: bool, page: Path | None, as_json: bool) -> int:
     """Score a model on DATA: a folder of class folders, or one laid out as for training."""
     from edge_wbc.engines.base import open_engine
     from edge_wbc.manifest import load_model
     from edge_wbc.types import NOT_A_CELL
     from training.datasets import locked_groups, read_all, split
-    from training.evaluate import by_part, report, score
+    from training.evaluate import by_part, score
+    from training.figures import figures, trained_on
     from training.negatives import read_negatives
 
+    if page is not None:
+        from training.page import check_page
+
+        check_page(page)
     samples = read_all(data)
     if locked:
         samples = split(samples + read_negatives(data), locked_groups())[1]
     loaded = open_engine(engine, load_model(model))
+    manifest = loaded.model.manifest
     with progress("evaluating", len(samples)) as advance:
         scored = score(samples, loaded, mode, advance)
-    by_source = {name: report(part) for name, part in by_part(scored).items()}
+    seen = [] if locked else trained_on(manifest.training, samples)
     cells = [item for item in scored if item.sample.label != NOT_A_CELL] if locked else scored
-    whole = report(cells)
+    parts = by_part(scored)
+    whole = figures(cells, manifest.labels.unidentified_below)
+    by_source = {name: figures(part, manifest.labels.unidentified_below) for name, part in parts.items()}
     if as_json:
         print_json(
             {
                 "model": loaded.model.name,
+                "graph_sha256": manifest.graph.sha256,
                 "engine": f"{loaded.name} {loaded.precision}",
                 "mode": mode,
-                **asdict(whole),
-                "by_source": {name: asdict(part) for name, part in by_source.items()},
+                "trained_on": seen,
+                **whole.json,
+                "by_source": {name: part.json for name, part in by_source.items()},
+                "notice": RESEARCH_USE,
             }
         )
     else:
-        from training.show import report_table
+        from training.show import report_table, summary_lines
 
         for name, part in by_source.items():
             report_table(part, f"{name}, {mode} mode")
-        say(f"{whole.images} images: accuracy {whole.accuracy:.1%}, balanced {whole.balanced_accuracy:.1%}")
-    for path in whole.unreadable:
+        if len(by_source) > 1:
+            say(f"all {whole.report.images} images: " + "; ".join(summary_lines(whole)))
+    warning = (
+        f"the model was trained on most cells of {', '.join(seen)}; give --locked to leave them out" if seen else ""
+    )
+    if warning:
+        say(f"edge-wbc: {warning}")
+    for path in whole.report.unreadable:
         say(f"edge-wbc: {path}: can't be read, counted as an error; copy it again or take it out")
-    return 3 if whole.unreadable else 0
+    if page is not None:
+        pairs = {name: (parts[name], by_source[name]) for name in parts}
+        _write_page(page, loaded, data, mode, warning, (cells, whole), pairs)
+        say(f"wrote {page}; next: open it in a browser")
+    return 3 if whole.report.unreadable else 0
+
+
+def _write_page(
+    path: Path,
+    engine: Engine,
+    data: Path,
+    mode: str,
+    warning: str,
+    whole: Evaluated,
+    sources: dict[str, Evaluated],
+) -> None:
+    from training.evaluate import by_photograph
+    from training.page import Origin, Part, page, write_page
+    from training.thumbnails import thumbnails
+
+    manifest = engine.model.manifest
+    origin = Origin(
+        model=engine.model.name,
+        graph_sha256=manifest.graph.sha256,
+        engine=f"{engine.name} {engine.precision}",
+        mode=mode,
+        threshold=manifest.labels.unidentified_below,
+        data=str(data),
+        command=shlex.join(["edge-wbc", *sys.argv[1:]]),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        warning=warning and f"{warning[0].upper()}{warning[1:]}.",
+    )
+    parts = [
+        Part(name, figures, by_photograph(scored), thumbnails(scored, engine, mode))
+        for name, (scored, figures) in sources.items()
+    ]
+    write_page(path, page(origin, Part("all cells", whole[1], by_photograph(whole[0])), parts))
 
 
 def _device() -> str:

@@ -10,22 +10,27 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from edge_wbc.classify import LARGEST_BATCH, classify, cut
-from edge_wbc.differential import exact_interval
+from edge_wbc.classify import LARGEST_BATCH, classify, cut, predictions
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import SourceError
 from edge_wbc.sources.files import read_image
-from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Cell, Pixels, Prediction
+from edge_wbc.types import LABELS, NOT_A_CELL, UNIDENTIFIED, Cell, Pixels, Prediction
 from edge_wbc.vision.geometry import iou
 from edge_wbc.vision.locate import locate, locate_one
 from training.datasets import Sample
+from training.intervals import Interval, clustered_intervals
 
 Item = TypeVar("Item")
 
 MISSED = "missed"
 UNREADABLE = "unreadable"
+BACKGROUND = "background"
+"""What is no cell, as a part of what was scored."""
 SAME_CELL_IOU = 0.3
+WORST = 20
+"""Photographs that a report names."""
 
 
 class Scored(NamedTuple):
@@ -38,17 +43,48 @@ class Scored(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Photograph:
+    """What was made of one group of images: a photograph, a slide, or an image that stands alone."""
+
+    group: str
+    label: str
+    """The true class of most of its images."""
+    images: int
+    right: int
+    said: dict[str, int]
+    """What was said of its images, most often first."""
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.images
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """Figures over labelled cells. Missed, unreadable and unidentified cells count as errors."""
+    """Figures over labelled cells. Missed, unreadable and unidentified cells count as errors.
+
+    Intervals are 95 %, with photographs as observations: see ``training.intervals``. None where there is but one.
+    """
 
     images: int
+    groups: int
     accuracy: float
+    accuracy_interval: Interval | None
+    accuracy_forced: float
+    """The accuracy with ``unidentified`` replaced by the most probable class: what the network knows, any threshold
+    aside."""
+    accuracy_per_group: float
+    """Mean over photographs of the accuracy within the photograph."""
+    accuracy_per_group_interval: Interval | None
     balanced_accuracy: float
     """Mean recall of the classes that occur."""
+    balanced_accuracy_interval: Interval | None
     per_class: dict[str, dict[str, Any]]
-    """recall, precision (None if never said), n, interval: exact 95 % of the recall, images taken as independent."""
+    """recall, interval of the recall, precision (None if never said), n (images), groups."""
     confusion: dict[str, dict[str, int]]
     """True class → what was said → count."""
+    worst: list[Photograph]
+    """Photographs with errors, lowest accuracy first, at most ``WORST``."""
     unreadable: list[str]
 
 
@@ -61,16 +97,27 @@ def score(samples: Sequence[Sample], engine: Engine, mode: str, progress: Callab
     scored: list[Scored] = []
     for batch in batches(crops_of(samples, engine, mode)):
         found = [crops for _, crops, _ in batch if crops is not None]
-        predictions = iter(classify(np.concatenate(found), engine) if found else [])
+        decided = iter(classify(np.concatenate(found), engine) if found else [])
         for sample, crops, reason in batch:
             if crops is None:
                 nothing_there = sample.label == NOT_A_CELL and reason == MISSED
                 scored.append(Scored(sample, NOT_A_CELL if nothing_there else reason, None))
             else:
-                prediction = next(predictions)
+                prediction = next(decided)
                 scored.append(Scored(sample, prediction.label, prediction))
             progress(len(scored))
     return scored
+
+
+def scored_from(
+    samples: Sequence[Sample],
+    probabilities: npt.NDArray[np.floating],
+    names: Sequence[str],
+    unidentified_below: float = 0.0,
+) -> list[Scored]:
+    """The same from probabilities (N, C) computed elsewhere, one row a sample; the columns are ``names``."""
+    decided = predictions(probabilities, names, unidentified_below)
+    return [Scored(sample, found.label, found) for sample, found in zip(samples, decided, strict=True)]
 
 
 def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
@@ -117,34 +164,69 @@ def report(scored: Sequence[Scored]) -> Report:
     if not scored:
         raise SourceError("no labelled image to evaluate; give a folder with one folder a class")
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
+    groups: dict[str, set[str]] = defaultdict(set)
     for item in scored:
         confusion[item.sample.label][item.said] += 1
+        groups[item.sample.label].add(item.sample.group)
     said = Counter(item.said for item in scored)
+    intervals = clustered_intervals(
+        [item.sample.group for item in scored],
+        [item.sample.label for item in scored],
+        [item.said == item.sample.label for item in scored],
+    )
+    labels = sorted(confusion, key=LABELS.index)
     per_class: dict[str, dict[str, Any]] = {}
-    for label, row in confusion.items():
-        n, right = sum(row.values()), row[label]
+    for label in labels:
+        n, right = sum(confusion[label].values()), confusion[label][label]
         per_class[label] = {
             "recall": right / n,
+            "interval": intervals.recall[label],
             "precision": right / said[label] if said[label] else None,
             "n": n,
-            "interval": list(exact_interval(right, n)),
+            "groups": len(groups[label]),
         }
-    right = sum(row[label] for label, row in confusion.items())
+    right = sum(confusion[label][label] for label in labels)
+    photographs = by_photograph(scored)
     return Report(
         images=len(scored),
+        groups=len(photographs),
         accuracy=right / len(scored),
+        accuracy_interval=intervals.accuracy,
+        accuracy_forced=sum(item.said == item.sample.label for item in forced(scored)) / len(scored),
+        accuracy_per_group=sum(photograph.accuracy for photograph in photographs) / len(photographs),
+        accuracy_per_group_interval=intervals.accuracy_per_group,
         balanced_accuracy=sum(entry["recall"] for entry in per_class.values()) / len(per_class),
+        balanced_accuracy_interval=intervals.balanced_accuracy,
         per_class=per_class,
-        confusion={label: dict(row) for label, row in confusion.items()},
+        confusion={label: dict(confusion[label].most_common()) for label in labels},
+        worst=[photograph for photograph in photographs if photograph.right < photograph.images][:WORST],
         unreadable=[str(item.sample.path) for item in scored if item.said == UNREADABLE],
     )
 
 
+def by_photograph(scored: Sequence[Scored]) -> list[Photograph]:
+    """Every photograph, lowest accuracy first; of the same accuracy, the one with more images."""
+    groups: dict[str, list[Scored]] = defaultdict(list)
+    for item in scored:
+        groups[item.sample.group].append(item)
+    photographs = [
+        Photograph(
+            group=group,
+            label=Counter(item.sample.label for item in items).most_common(1)[0][0],
+            images=len(items),
+            right=sum(item.said == item.sample.label for item in items),
+            said=dict(Counter(item.said for item in items).most_common()),
+        )
+        for group, items in groups.items()
+    ]
+    return sorted(photographs, key=lambda shown: (shown.accuracy, -shown.images, shown.group))
+
+
 def by_part(scored: Sequence[Scored]) -> dict[str, list[Scored]]:
-    """The cells of each source, and what is no cell from all of them as ``background``."""
+    """The cells of each source, and what is no cell from all of them as ``BACKGROUND``."""
     parts: dict[str, list[Scored]] = defaultdict(list)
     for item in scored:
-        parts["background" if item.sample.label == NOT_A_CELL else item.sample.source].append(item)
+        parts[BACKGROUND if item.sample.label == NOT_A_CELL else item.sample.source].append(item)
     return dict(sorted(parts.items()))
 
 

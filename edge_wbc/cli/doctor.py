@@ -61,6 +61,7 @@ def _packages() -> list[Check]:
         ("cv2", "opencv", ""),
         ("serial", "pyserial", ""),
         ("torch", "torch", "train"),
+        ("matplotlib", "matplotlib", "train"),
         ("onnx", "onnx", "export"),
         ("tensorrt", "tensorrt", "JetPack"),
         ("pycuda", "pycuda", "jetson"),

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "classify": ("edge_wbc.cli.classify:classify", "Classify still images."),
     "train": ("training.cli:train", "Fit a network to labelled cells."),
     "evaluate": ("training.cli:evaluate", "Score a model on labelled images."),
+    "study": ("training.cli:study", "Train and try networks to measure how far one can be trusted."),
     "export": ("export.cli:export", "Turn weights into a verified graph with its manifest."),
     "verify": ("export.cli:verify", "Hold every engine against the reference on real cells."),
     "front": ("export.cli:front", "Time graphs beside published small networks, and draw both."),

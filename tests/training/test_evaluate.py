@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,14 +16,15 @@ from edge_wbc.manifest import load_model
 from edge_wbc.types import Prediction
 from tests.data import class_folders, drawn_cell
 from training.datasets import Sample, read_class_folders
-from training.evaluate import Scored, forced, report, score
+from training.evaluate import Scored, by_photograph, forced, report, score, scored_from
+from training.figures import caveats
 
 
-def scored(label, said, probabilities=None):
+def scored(label, said, probabilities=None, group="a/1"):
     prediction = None
     if probabilities:
         prediction = Prediction(said, max(probabilities.values()), probabilities)
-    return Scored(Sample(None, label, "a", "a/1", None), said, prediction)  # type: ignore[arg-type]
+    return Scored(Sample(Path("x.png"), label, "a", group, None), said, prediction)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +49,61 @@ def test_figures_of_a_small_table():
     assert found.per_class["neutrophil"]["precision"] == 1
     assert found.per_class["monocyte"]["precision"] == pytest.approx(1 / 3)
     assert found.per_class["monocyte"]["n"] == 2
-    low, high = found.per_class["neutrophil"]["interval"]
-    assert low == pytest.approx(0.3491, abs=1e-3)  # Clopper–Pearson, 6 of 8
-    assert high == pytest.approx(0.9681, abs=1e-3)
+    assert found.per_class["neutrophil"]["interval"] is None  # all of one photograph
+    assert found.groups == found.per_class["neutrophil"]["groups"] == 1
     assert found.confusion["monocyte"] == {"monocyte": 1, "unidentified": 1}
+
+
+def test_accuracy_per_photograph_and_the_worst_of_them():
+    rows = [
+        *[scored("monocyte", "monocyte", group="a/1")] * 9,
+        *[scored("monocyte", "platelet", group="a/1")] * 1,
+        *[scored("neutrophil", "eosinophil", group="a/2")] * 2,
+        *[scored("neutrophil", "neutrophil", group="a/3")] * 1,
+    ]
+    found = report(rows)
+    assert found.accuracy == pytest.approx(10 / 13)
+    assert found.accuracy_per_group == pytest.approx((0.9 + 0 + 1) / 3)
+    assert (found.groups, found.per_class["neutrophil"]["groups"]) == (3, 2)
+    assert [(shown.group, shown.right, shown.images, shown.said) for shown in found.worst] == [
+        ("a/2", 0, 2, {"eosinophil": 2}),
+        ("a/1", 9, 10, {"monocyte": 9, "platelet": 1}),
+    ]
+    assert found.accuracy_interval[0] < found.accuracy < found.accuracy_interval[1]
+    assert list(found.per_class) == ["neutrophil", "monocyte"], "in the project's order"
+
+
+def test_a_report_names_twenty_photographs_at_most():
+    found = report([scored("monocyte", "platelet", group=f"a/{i}") for i in range(30)])
+    assert (len(found.worst), found.groups) == (20, 30)
+    assert len(by_photograph([scored("monocyte", "platelet", group=f"a/{i}") for i in range(30)])) == 30
+
+
+def test_probabilities_from_elsewhere_are_scored_like_the_engines():
+    samples = [scored("monocyte", "").sample, scored("neutrophil", "").sample]
+    found = scored_from(samples, np.array([[0.3, 0.7], [0.55, 0.45]]), ("neutrophil", "monocyte"), 0.6)
+    assert [item.said for item in found] == ["monocyte", "unidentified"]
+    assert found[1].prediction == Prediction("unidentified", 0.55, {"neutrophil": 0.55, "monocyte": 0.45})
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (["a"] * 4, "One photograph only: there is no interval."),
+        (["a", "b", "a", "b"], "2 photographs are few: the intervals are rather too narrow."),
+        (list("abcd"), "Each image counts as its own photograph: if several show one slide, intervals are too narrow."),
+    ],
+)
+def test_what_a_reader_of_the_intervals_must_know(groups, words):
+    assert words in caveats(report([scored("monocyte", "monocyte", group=group) for group in groups]))
+
+
+def test_a_class_of_one_photograph_is_named():
+    rows = [scored("monocyte", "monocyte", group=f"a/{i // 2}") for i in range(60)]
+    assert caveats(report(rows)) == []
+    assert caveats(report([*rows, scored("platelet", "platelet", group="a/0")])) == [
+        "One photograph only of platelet: no interval there, nor for the balanced accuracy."
+    ]
 
 
 def test_missed_and_unreadable_cells_are_errors():
@@ -68,7 +122,9 @@ def test_nothing_to_score_is_refused():
 
 def test_forced_names_the_most_probable_class():
     row = scored("monocyte", "unidentified", {"monocyte": 0.4, "platelet": 0.3})
-    assert [item.said for item in forced([row, scored("monocyte", "missed")])] == ["monocyte", "missed"]
+    rows = [row, scored("monocyte", "missed"), scored("monocyte", "monocyte"), scored("monocyte", "platelet")]
+    assert [item.said for item in forced(rows)] == ["monocyte", "missed", "monocyte", "platelet"]
+    assert (report(rows).accuracy, report(rows).accuracy_forced) == (0.25, 0.5)
 
 
 def test_field_mode_misses_what_cell_mode_takes_from_the_centre(tmp_path, engine):
@@ -98,10 +154,50 @@ def test_the_verb_prints_the_contract(tmp_path):
     done = subprocess.run([*evaluate, "--mode", "cell", "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 3  # one image can't be read; the figures are complete all the same
     printed = json.loads(done.stdout)
-    assert {"images", "accuracy", "balanced_accuracy", "per_class", "confusion"} <= printed.keys()
+    figures = {
+        *(
+            "images",
+            "groups",
+            "accuracy",
+            "accuracy_interval",
+            "accuracy_forced",
+            "accuracy_per_group",
+            "accuracy_per_group_interval",
+        ),
+        *("balanced_accuracy", "balanced_accuracy_interval", "per_class", "confusion", "worst", "unreadable"),
+        *("reliability", "risk_coverage"),
+    }
+    assert printed.keys() == figures | {
+        *("model", "graph_sha256", "engine", "mode", "trained_on", "by_source", "notice")
+    }
+    assert printed["graph_sha256"] == load_model().manifest.graph.sha256
+    assert printed["trained_on"] == []
     assert printed["images"] == 5
     assert set(printed["per_class"]) == {"neutrophil", "immature granulocyte"}
-    assert {"recall", "precision", "n", "interval"} <= printed["per_class"]["neutrophil"].keys()
+    assert printed["per_class"]["neutrophil"].keys() == {"recall", "interval", "precision", "n", "groups"}
     assert printed["confusion"]["neutrophil"]["unreadable"] == 1
+    (part,) = printed["by_source"].values()
+    assert part == {name: printed[name] for name in figures}
+    assert printed["reliability"].keys() == {"crops", "ece", "by_chance", "by_chance_clustered", "bins"}
+    assert printed["reliability"]["crops"] == printed["risk_coverage"]["known"] == 4
+    assert printed["risk_coverage"]["model"]["threshold"] == load_model().manifest.labels.unidentified_below
     assert "broken.jpg" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_cells_the_model_was_trained_on_are_pointed_out(tmp_path, edge_wbc_command):
+    data = class_folders(tmp_path / "pbc", ("neutrophil", "monocyte"), 1)
+    done = edge_wbc_command("evaluate", data.parent, "--mode", "cell", "--json", "--page", tmp_path / "page.html")
+    assert done.json["trained_on"] == ["pbc"]
+    told = "he model was trained on most cells of pbc; give --locked to leave them out"
+    assert done.said() == [f"edge-wbc: t{told}"]
+    assert f"T{told}." in (tmp_path / "page.html").read_text()
+
+
+def test_the_table_for_people_has_intervals(tmp_path, edge_wbc_command):
+    class_folders(tmp_path, ("neutrophil", "monocyte"), 3)
+    done = edge_wbc_command("evaluate", tmp_path, "--mode", "cell")
+    assert done.code == 0
+    assert "95 % interval" in done.out
+    assert re.search(r"accuracy \d+\.\d% \(\d+\.\d%–\d+\.\d%\), per photograph", " ".join(done.out.split()))
+    assert "3 photographs are few" in " ".join(done.out.split())
