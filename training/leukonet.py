@@ -66,6 +66,8 @@ class Leukonet(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
+        self.style_mixing = 0.0
+        """How often a training step mixes styles; nothing when not training."""
         self.stem = nn.Sequential(
             nn.Conv2d(3, architecture.stem, 3, 2, 1, bias=False), nn.BatchNorm2d(architecture.stem), nn.ReLU()
         )
@@ -83,9 +85,29 @@ class Leukonet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = normalise_crop(x) if self.architecture.normalisation == "crop" else normalise_fixed(x)
-        features = self.stages(self.stem(x)).mean(dim=(2, 3))
+        x = self._restyled(self.stem(x))
+        x = self._restyled(self.stages[0](x))
+        features = self.stages[1:](x).mean(dim=(2, 3))
         logits: Tensor = self.head(self.dropout(features))
         return logits
+
+    def _restyled(self, x: Tensor) -> Tensor:
+        if self.training and self.style_mixing and float(torch.rand(())) < self.style_mixing:
+            return mix_styles(x)
+        return x
+
+
+def mix_styles(x: Tensor) -> Tensor:
+    """Mean and spread of each feature map move some way towards those of another crop (MixStyle, Zhou et al. 2021).
+
+    :param x: (N, C, H, W).
+    """
+    x = x.float()
+    mean = x.mean(dim=(2, 3), keepdim=True).detach()
+    spread = torch.sqrt(x.var(dim=(2, 3), keepdim=True) + 1e-6).detach()
+    other = torch.randperm(len(x), device=x.device)
+    way = torch.distributions.Beta(0.3, 0.3).sample((len(x), 1, 1, 1)).to(x.device)
+    return (x - mean) / spread * (way * spread + (1 - way) * spread[other]) + way * mean + (1 - way) * mean[other]
 
 
 def normalise_fixed(x: Tensor) -> Tensor:

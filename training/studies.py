@@ -119,6 +119,7 @@ def levers_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: fro
     without = {
         "as shipped": (STUDY, None),
         "fixed normalisation": (STUDY, Architecture(0, normalisation="fixed")),
+        "no mixing of styles": (replace(STUDY, style_mixing=0.0), None),
         "no average": (replace(STUDY, average=0.0), None),
         "images drawn alike": (replace(STUDY, balanced=False), None),
         **{

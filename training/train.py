@@ -36,6 +36,8 @@ class Recipe:
     label_smoothing: float = 0.05
     average: float = 0.998
     """Decay of the running average of the weights; the average is what is kept."""
+    style_mixing: float = 0.5
+    """Share of steps in which the first feature maps take on the style of another crop's."""
     balanced: bool = True
     """Draw by class of a source, then group, then image; otherwise every image alike."""
     augmentation: Augmentation = EVERYTHING
@@ -116,6 +118,7 @@ def fit(
     targets = torch.tensor([labels.index(sample.label) for sample in samples])
     size = network.architecture.size
     started, shown = time.monotonic(), 0.0
+    network.style_mixing = recipe.style_mixing
     network.train()
     for step in range(1, recipe.steps + 1):
         chosen = np.sort(order.choice(len(samples), recipe.batch, p=weights))
