@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from edge_wbc.errors import SourceError
 from edge_wbc.types import LABELS, Pixels
 from training.augment import EVERYTHING, Augmentation, augment
+from training.checkpoint import Checkpoint, Running
 from training.datasets import Sample
 from training.leukonet import Architecture, Leukonet
 
@@ -44,6 +45,10 @@ class Recipe:
     seed: int = 1
 
 
+TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98, small_share=0.0)
+"""For going on from a trained network with a few cells of one's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """Where a training run stands."""
@@ -51,7 +56,9 @@ class Step:
     step: int
     steps: int
     loss: float
+    """Running average."""
     seconds: float
+    learning_rate: float
 
 
 def labels_in(samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -90,14 +97,20 @@ def fit(
     progress: Callable[[Step], None],
     architecture: Architecture | None = None,
     start: tuple[Leukonet, tuple[str, ...]] | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Leukonet, tuple[str, ...]]:
     """Train on stored crops, on a GPU if there is one.
 
     :param crops: uint8 (len(samples), size / SEEN, size / SEEN, 3) BGR.
     :param architecture: its number of classes gives way to that of the labels that occur.
     :param start: network to go on from, and its labels; otherwise from scratch.
+    :param checkpoint: where the run stands is kept there, and what an interrupted run left there is gone on from; on a
+        CPU, with as many threads, the weights end the same bit by bit.
     :returns: the averaged network in evaluation mode on the CPU, and its labels in order.
     :raises SourceError: fewer than two classes, or the loss is no longer a number.
+    :raises OutputFailed: a checkpoint can't be written.
+    :raises KeyboardInterrupt: interrupted; the step is in the checkpoint.
     """
     labels = start[1] if start else labels_in(samples)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -113,14 +126,19 @@ def fit(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.average), use_buffers=True
     )
     optimiser = torch.optim.AdamW(_decayed(network, recipe.weight_decay), lr=recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
     weights = sampling_weights(samples).numpy() if recipe.balanced else None
     targets = torch.tensor([labels.index(sample.label) for sample in samples])
     size = network.architecture.size
-    started, shown = time.monotonic(), 0.0
     network.style_mixing = recipe.style_mixing
+    run = Running(network, averaged, optimiser, generator, order)
+    if checkpoint:
+        checkpoint.restore(run)
+    started = time.monotonic() - run.seconds
     network.train()
-    for step in range(1, recipe.steps + 1):
+    for step in range(run.step + 1, recipe.steps + 1):
+        rate = recipe.learning_rate * _rate(step - 1, recipe)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
         chosen = np.sort(order.choice(len(samples), recipe.batch, p=weights))
         x = augment(torch.from_numpy(crops[chosen]).to(device), generator, size, recipe.augmentation)
         with torch.autocast(device.type, torch.bfloat16):
@@ -132,13 +150,15 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimiser.step()
-        schedule.step()
         averaged.update_parameters(network)
         value = float(loss.detach())
-        shown = value if step == 1 else 0.98 * shown + 0.02 * value
-        if not math.isfinite(shown):
+        run.loss = value if step == 1 else 0.98 * run.loss + 0.02 * value
+        run.step, run.seconds = step, time.monotonic() - started
+        if not math.isfinite(run.loss):
             raise SourceError(f"the loss is no longer a number at step {step}; lower the learning rate")
-        progress(Step(step, recipe.steps, shown, time.monotonic() - started))
+        progress(Step(step, recipe.steps, run.loss, run.seconds, rate))
+        if checkpoint and step < recipe.steps:
+            checkpoint.keep(run)
     kept = averaged.module.cpu().eval()
     assert isinstance(kept, Leukonet)
     return kept, labels

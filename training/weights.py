@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from edge_wbc.errors import ModelError
+from training.files import write_whole
 from training.leukonet import Architecture, Leukonet
 
 _PREFIXES = ("module.", "_orig_mod.")
 
 
 def save(path: Path, network: Leukonet, labels: tuple[str, ...], record: dict[str, Any]) -> None:
-    """Write atomically: a file under the final name is always whole."""
+    """Write atomically: a file under the final name is always whole.
+
+    :raises OutputFailed: it can't be written.
+    """
     metadata = {
         "architecture": json.dumps(asdict(network.architecture)),
         "labels": json.dumps(labels),
         "record": json.dumps(record),
     }
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    half_written = path.with_suffix(path.suffix + ".part")
-    save_file(state, half_written, metadata)
-    os.replace(half_written, path)
+    write_whole(path, to_bytes(state, metadata), "make room or name another file with --out, then start again")
 
 
 def load(path: Path) -> tuple[Leukonet, tuple[str, ...], dict[str, Any]]:

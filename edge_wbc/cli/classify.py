@@ -58,7 +58,7 @@ def classify(
             notice=notice,
             watch=watch,
         )
-        with stopping(pipeline) as interrupted:
+        with stopping(pipeline.stop) as interrupted:
             outcome = pipeline.run()
     if as_json:
         print_json({**asdict(outcome.summary), "notice": RESEARCH_USE, "results": results})

@@ -60,7 +60,7 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
         sink = open_sink(f"serial://{instrument.port}")
         session = new_session(uri, "field", engine)
         pipeline = Pipeline(source, engine, [sink], session, notice=notice, watch=watch)
-        with stopping(pipeline) as interrupted:
+        with stopping(pipeline.stop) as interrupted:
             outcome = pipeline.run()
         applied = instrument.stop()
     summary = outcome.summary

@@ -44,7 +44,7 @@ def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], li
     opened = open_source(source)
     loaded = open_engine_for(opened, engine, model)
     pipeline = Pipeline(opened, loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice)
-    with stopping(pipeline) as interrupted:
+    with stopping(pipeline.stop) as interrupted:
         outcome = pipeline.run()
     if as_json:
         print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})

@@ -19,7 +19,7 @@ from edge_wbc.cli.common import say
 
 if TYPE_CHECKING:
     from edge_wbc.engines.base import Engine
-    from edge_wbc.pipeline import Outcome, Pipeline
+    from edge_wbc.pipeline import Outcome
     from edge_wbc.sources.base import Source
     from edge_wbc.types import Session
 
@@ -75,7 +75,7 @@ def new_session(source: str, mode: str, engine: Engine) -> Session:
 
 
 @contextmanager
-def stopping(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
+def stopping(stop: Callable[[], object]) -> Iterator[Callable[[], bool]]:
     """Ctrl-C and SIGTERM end the session in order; a second one ends the process at once.
 
     Gives a function that says whether the session was interrupted.
@@ -86,7 +86,7 @@ def stopping(pipeline: Pipeline) -> Iterator[Callable[[], bool]]:
         if received:
             os._exit(130)
         received.append(number)
-        pipeline.stop()
+        stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
