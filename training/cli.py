@@ -6,14 +6,14 @@ import shlex
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.cli.session import model_options
-from edge_wbc.errors import EnvironmentMissing, UsageError
+from edge_wbc.errors import EnvironmentMissing
 
 if TYPE_CHECKING:
     from edge_wbc.engines.base import Engine
@@ -28,55 +28,39 @@ if TYPE_CHECKING:
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder with kaggle/, bccd/, pbc/, chula/, or with one folder a class.",
+    help="Folder with kaggle/, bccd/, pbc/, chula/, or with one folder a class; or a file that --pack wrote.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), default=Path("leukonet.safetensors"), show_default=True
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Weights to write, .safetensors.  [default: named after the model]",
 )
-@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: the recipe's 6000]")
+@click.option(
+    "--model",
+    type=click.Choice(["leukonet", "leukonet-4"]),
+    help="leukonet: nine classes, on everything. leukonet-4: the paper's four, on its images.  [default: leukonet]",
+)
+@click.option("--from", "start", help="Go on from a shipped model, or a weights file, with a few cells of your own.")
+@click.option("--size", type=click.Choice(["64", "96", "128"]), help="Side of the crop in pixels.  [default: 64]")
+@click.option("--widths", help="Channels of the three stages, multiples of 32.  [default: 64,96,128]")
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: what the recipe says]")
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--pack",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write what a run needs as one file of at most 50 MB, for --data elsewhere, and stop.",
+)
 @click.option("--smoke", is_flag=True, help="A few steps on a few images, to see that everything works.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was trained as one JSON object.")
-def train(data: Path, out: Path, steps: int | None, seed: int, smoke: bool, as_json: bool) -> None:
-    """Fit leukonet to labelled cells; locked groups stay out."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise EnvironmentMissing("training needs PyTorch; pip install 'edge-wbc[train]'") from None
-    from training import weights
-    from training.crops import stored_crops
-    from training.datasets import locked_groups, read_all, split
-    from training.negatives import read_negatives
-    from training.train import Recipe, Step, fit, record
+def train(size: str | None, **options: Any) -> int:
+    """Fit leukonet to labelled cells; locked groups stay out.
 
-    if out.suffix != ".safetensors":
-        raise UsageError(f"--out {out}: weights are written as safetensors; name the file {out.stem}.safetensors")
-    if not out.parent.is_dir():
-        raise UsageError(f"--out {out}: the folder {out.parent} does not exist; create it first")
-    with progress("looking for what is no cell", 1):
-        training, locked = split(read_all(data) + read_negatives(data), locked_groups())
-    recipe = Recipe(seed=seed, steps=steps) if steps else Recipe(seed=seed)
-    if smoke:
-        training = training[:: max(1, len(training) // 64)]
-        recipe = Recipe(steps=steps or 4, batch=8, warmup_steps=2, seed=seed)
-    say(f"{len(training)} cells to train on, {len(locked)} in locked groups left out")
-    with progress("cutting crops", len(training)) as advance:
-        crops = stored_crops(training, advance)
-    with progress("training", recipe.steps) as advance:
-        last: list[Step] = []
+    Interrupted, the same command goes on where it stopped.
+    """
+    _need_torch("training")
+    from training.run_train import Order, run
 
-        def show(step: Step) -> None:
-            last[:] = [step]
-            advance(step.step, f"loss {step.loss:.3f}")
-            if step.step % 500 == 0:
-                say(f"step {step.step}/{step.steps}  loss {step.loss:.3f}  {step.seconds:.0f} s")
-
-        network, labels = fit(crops, training, recipe, show)
-    notes = record(training, locked, recipe) | {"seconds": round(last[0].seconds), "device": _device()}
-    weights.save(out, network, labels, notes)
-    if as_json:
-        print_json({"weights": str(out), "labels": labels, **notes})
-    say(f"wrote {out}; next: edge-wbc export {out}")
+    return run(Order(size=None if size is None else int(size), **options))
 
 
 @click.command()
@@ -175,12 +159,6 @@ def _write_page(
         for name, (scored, figures) in sources.items()
     ]
     write_page(path, page(origin, Part("all cells", whole[1], by_photograph(whole[0])), parts))
-
-
-def _device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
 
 
 @click.command()

@@ -70,8 +70,10 @@ def read_kaggle(root: Path, originals: Path) -> list[Sample]:
     """Kaggle's Blood Cell Images: ``CLASS/*.jpeg``, grouped by the BCCD photograph each was made from.
 
     :param originals: CSV with columns class, file, original, group.
-    :raises SourceError: an image's photograph is not in ``originals``.
+    :raises SourceError: an image's photograph is not in ``originals``, or that file is not there.
     """
+    if not originals.is_file():
+        raise SourceError(f"{originals}: no such file; it says which photograph each image was made from")
     with originals.open(newline="") as lines:
         groups = {(row["class"], row["file"]): row["group"] for row in csv.DictReader(lines)}
     samples = []

@@ -29,7 +29,7 @@ def save(path: Path, network: Leukonet, labels: tuple[str, ...], record: dict[st
         "record": json.dumps(record),
     }
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    write_whole(path, to_bytes(state, metadata), "make room or name another file with --out, then start again")
+    write_whole(path, to_bytes(state, metadata), "make room, then start the same command again")
 
 
 def load(path: Path) -> tuple[Leukonet, tuple[str, ...], dict[str, Any]]:
