@@ -16,26 +16,29 @@ class Log:
     """Lines of step, loss (a running average), learning rate and seconds since the start."""
 
     def __init__(self, path: Path, done: int, advice: str) -> None:
-        """Begin, or go on after step ``done`` without lines of later steps.
+        """Look at what an earlier run left; nothing is written before the first line is due.
 
+        :param done: go on after this step, without lines of later ones; 0: begin.
         :param advice: what to do if it can't be written, as the end of a sentence.
         :raises UsageError: another file has this name.
-        :raises OutputFailed: it can't be written.
+        :raises OutputFailed: it can't be read.
         """
-        self.path, self._advice = path, advice
+        self.path, self._advice, self._begun = path, advice, False
         try:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
         except OSError as error:
             raise OutputFailed(f"{path}: {reason(error)}; {advice}") from None
         if lines and lines[0] != HEADER:
             raise UsageError(f"{path}: not a training log, and the log is to have this name; give --out another name")
-        kept = [line for line in lines[1:] if _step(line) <= done] if done else []
-        write_whole(path, "".join(f"{line}\n" for line in (HEADER, *kept)).encode(), advice)
+        self._kept = [HEADER, *(line for line in lines[1:] if _step(line) <= done)]
 
     def write(self, step: int, steps: int, loss: float, learning_rate: float, seconds: float) -> None:
         """:raises OutputFailed: it can't be written."""
         if step % EVERY and step != steps:
             return
+        if not self._begun:
+            write_whole(self.path, "".join(f"{line}\n" for line in self._kept).encode(), self._advice)
+            self._begun = True
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{step},{loss:.5f},{learning_rate:.3g},{seconds:.1f}\n")

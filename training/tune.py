@@ -40,12 +40,10 @@ def open_start(name: str) -> Start:
     :raises UsageError: neither.
     :raises ModelError: the file can't be used.
     """
-    path = Path(__file__).with_name(f"{name}.safetensors")
-    if Path(name).name != name or not path.is_file():
-        path = Path(name)
+    shipped = {file.stem: file for file in sorted(Path(__file__).parent.glob("*.safetensors"))}
+    path = shipped.get(name, Path(name))
     if not path.is_file():
-        shipped = ", ".join(sorted(file.stem for file in Path(__file__).parent.glob("*.safetensors")))
-        raise UsageError(f"--from {name}: neither a shipped model ({shipped}) nor a weights file; name one of them")
+        raise UsageError(f"--from {name}: neither a shipped model ({', '.join(shipped)}) nor a weights file; name one")
     network, labels, _ = weights.load(path)
     return Start(path.stem, network, labels, sha256(path))
 
@@ -74,7 +72,7 @@ def hold_out(samples: Sequence[Sample]) -> list[bool]:
         groups[sample.label].add(sample.group)
     scarce = {sample.group for sample in samples if len(groups[sample.label]) < HELD_OUT}
     dealt = deal_folds([sample for sample in samples if sample.group not in scarce], HELD_OUT)
-    return [dealt.get(sample.group) == 0 for sample in samples]
+    return [dealt.get(sample.group) == HELD_OUT - 1 for sample in samples]
 
 
 def right(network: Leukonet, labels: Sequence[str], crops: Pixels, samples: Sequence[Sample]) -> dict[str, int]:
