@@ -25,7 +25,6 @@ import numpy as np
 
 from edge_wbc.errors import SourceError, UsageError, reason
 from edge_wbc.types import LABELS, Box, Pixels
-from training.augment import STORED_PX
 from training.check import below
 from training.datasets import Sample
 from training.files import write_whole
@@ -36,6 +35,8 @@ QUALITIES = (101, 95, 90, 85, 80, 70, 60)
 """WebP qualities, the best that fits is taken; 101 is without loss."""
 SIDE = 10
 """Crops along each side of a sheet."""
+MOST_PX = 512
+"""Largest side of a crop."""
 _COLUMNS = ("path", "label", "source", "group", "xmin", "ymin", "width", "height", "locked")
 _MARGINS = {4: 1.5, 12: 1.1}
 """After so many sheets it is clear that the rest won't fit, if they come out this much too large."""
@@ -61,7 +62,7 @@ class Pack:
     """Their paths are those below the folder that was packed."""
     locked: list[bool]
     crops: Pixels
-    """uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR, in the order of the samples."""
+    """uint8 (len(samples), S, S, 3) BGR, in the order of the samples."""
     sha256: str
     """Of the list and the sheets."""
     quality: int
@@ -78,7 +79,7 @@ def write_pack(
 ) -> Written:
     """Write at the best quality that fits.
 
-    :param crops: uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR.
+    :param crops: uint8 (len(samples), S, S, 3) BGR.
     :param root: paths are written as seen from here.
     :param progress: called with the number of crops done.
     :raises UsageError: even the lowest quality takes more than ``most_bytes``.
@@ -99,7 +100,7 @@ def write_pack(
         "form": FORM,
         "version": VERSION,
         "cells": len(samples),
-        "crop_px": STORED_PX,
+        "crop_px": crops.shape[1],
         "quality": quality,
         "mean_absolute_error": round(error, 3),
         "sha256": _sha256([listed, *sheets]),
@@ -140,13 +141,14 @@ def read_pack(path: Path) -> Pack:
             if _sha256([listed, *sheets]) != about["sha256"]:
                 raise ValueError("hash")
             samples, locked = _from_csv(listed)
-            if len(samples) != about["cells"] or about["crop_px"] != STORED_PX:
+            side = about["crop_px"]
+            if len(samples) != about["cells"] or not 0 < side <= MOST_PX:
                 raise ValueError("number or size of the crops")
-            crops = np.empty((len(samples), STORED_PX, STORED_PX, 3), np.uint8)
+            crops = np.empty((len(samples), side, side, 3), np.uint8)
             for number, sheet in enumerate(sheets):
                 start = number * SIDE**2
                 part = crops[start : start + SIDE**2]
-                part[:] = _decode(sheet, len(part))
+                part[:] = _decode(sheet, part.shape)
         except (*_BROKEN, TypeError, cv2.error):
             raise SourceError(f"{path}: the training pack is damaged; copy it again or write it again") from None
         return Pack(samples, locked, crops, about["sha256"], int(about["quality"]))
@@ -169,7 +171,7 @@ def _encode(
         taken, done = taken + len(sheets[number]) + 200, done + len(part)
         if taken > room or taken / len(sheets) * count > _MARGINS.get(len(sheets), math.inf) * room:
             return None
-        off += float(np.sum(cv2.absdiff(_decode(sheets[number], len(part)), part), dtype=np.int64))
+        off += float(np.sum(cv2.absdiff(_decode(sheets[number], part.shape), part), dtype=np.int64))
         progress(done)
     return [sheets[number] for number in range(count)], off / max(1, crops.size)
 
@@ -182,25 +184,25 @@ def _scattered(count: int) -> Iterator[int]:
 
 def _lay_out(crops: Pixels) -> Pixels:
     """(n, S, S, 3) → one sheet, filled row by row; what is left of the last row is black."""
-    rows = -(-len(crops) // SIDE)
-    full = np.zeros((rows * SIDE, STORED_PX, STORED_PX, 3), np.uint8)
+    rows, px = -(-len(crops) // SIDE), crops.shape[1]
+    full = np.zeros((rows * SIDE, px, px, 3), np.uint8)
     full[: len(crops)] = crops
-    grid = full.reshape(rows, SIDE, STORED_PX, STORED_PX, 3).swapaxes(1, 2)
-    return np.ascontiguousarray(grid).reshape(rows * STORED_PX, SIDE * STORED_PX, 3)
+    grid = full.reshape(rows, SIDE, px, px, 3).swapaxes(1, 2)
+    return np.ascontiguousarray(grid).reshape(rows * px, SIDE * px, 3)
 
 
-def _decode(data: bytes, count: int) -> Pixels:
-    """The first ``count`` crops of a sheet.
+def _decode(data: bytes, shape: tuple[int, ...]) -> Pixels:
+    """The crops of a sheet, as (n, S, S, 3).
 
     :raises ValueError: not an image, or of another size.
     """
     sheet = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if sheet is None:
         raise ValueError("sheet")
-    rows = -(-count // SIDE)
-    grid = sheet.reshape(rows, STORED_PX, SIDE, STORED_PX, 3).swapaxes(1, 2)
-    crops: Pixels = grid.reshape(rows * SIDE, STORED_PX, STORED_PX, 3)
-    return crops[:count]
+    rows, px = -(-shape[0] // SIDE), shape[1]
+    grid = sheet.reshape(rows, px, SIDE, px, 3).swapaxes(1, 2)
+    crops: Pixels = grid.reshape(rows * SIDE, px, px, 3)
+    return crops[: shape[0]]
 
 
 def _to_csv(samples: Sequence[Sample], locked: Sequence[bool], root: Path) -> bytes:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
-from edge_wbc.errors import SourceError
+from edge_wbc.errors import SourceError, UsageError
 from edge_wbc.types import Pixels
+from training.augment import SEEN
 from training.check import cells_sha256, digests, folders, refuse_doubles, with_others
-from training.crops import stored_crops
+from training.crops import stored_crops, stored_px
 from training.datasets import Sample, locked_groups, read_all, read_kaggle
 from training.negatives import read_negatives
 from training.pack import read_pack
@@ -35,7 +36,7 @@ class Cells:
     quality: int | None = None
     """WebP quality of a pack's crops."""
     crops: Pixels | None = None
-    """uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR; None: still to be cut."""
+    """uint8 (len(samples), S, S, 3) BGR; None: still to be cut."""
 
     @property
     def count(self) -> int:
@@ -57,15 +58,24 @@ class Cells:
         """About so many of them, from all over the list."""
         return self.some(range(0, len(self.samples), max(1, len(self.samples) // count)))
 
-    def cut(self, progress: Callable[[int], None]) -> Pixels:
-        """The crops of all.
+    def check_size(self, size: int) -> None:
+        """:raises UsageError: the crops they come with are for networks that see another size."""
+        if self.crops is not None and self.crops.shape[1] != stored_px(size):
+            packed = round(self.crops.shape[1] * SEEN)
+            raise UsageError(
+                f"the pack holds crops for networks that see {packed}×{packed} pixels, this one sees {size}×{size}; "
+                f"write one with --pack FILE --size {size}"
+            )
+
+    def cut(self, size: int, progress: Callable[[int], None]) -> Pixels:
+        """The stored crops of all, for a network that sees ``size`` pixels.
 
         :raises SourceError: an image can't be read; the number of others is told.
         """
         if self.crops is not None:
             return self.crops
         try:
-            return stored_crops(self.samples, progress)
+            return stored_crops(self.samples, progress, size)
         except SourceError as error:
             raise with_others(error, self.samples) from None
 

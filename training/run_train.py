@@ -111,8 +111,10 @@ def _check(order: Order) -> None:
     """:raises UsageError: what was asked for does not go together."""
     if order.start and (order.model or order.size or order.widths):
         raise UsageError("--from goes on with the network as it is; leave --model, --size and --widths out")
-    if order.pack and (order.start or order.out or order.size or order.widths or order.steps):
-        raise UsageError("--pack writes the data alone; of the other options it takes --data, --model and --smoke")
+    if order.pack and (order.start or order.out or order.widths or order.steps):
+        raise UsageError(
+            "--pack writes the data alone; of the other options it takes --data, --model, --size and --smoke"
+        )
     if order.pack and order.data.is_file():
         raise UsageError(f"--pack {order.pack}: {order.data} is a pack already; give the folder it was written from")
     target = order.pack or order.weights
@@ -139,7 +141,7 @@ def _cells(order: Order) -> Cells:
 def _pack(order: Order, path: Path) -> int:
     cells = _cells(order)
     with progress("cutting crops", len(cells.samples)) as advance:
-        crops = cells.cut(advance)
+        crops = cells.cut(architecture_of(order.size, None).size, advance)
     with progress("packing", len(cells.samples)) as advance:
         written = write_pack(path, cells.samples, cells.locked, crops, cells.root, advance)
     if order.as_json:
@@ -148,6 +150,7 @@ def _pack(order: Order, path: Path) -> int:
         f"wrote {path}: {len(cells.samples)} cells, {sum(cells.locked)} of them in locked groups, "
         f"{written.bytes / 1e6:.1f} MB, WebP quality {written.quality}, "
         f"off by {written.error:.2f} grey levels on average; next: edge-wbc train --data {path}"
+        + (f" --size {order.size}" if order.size else "")
     )
     return 0
 
@@ -196,6 +199,7 @@ def _plan(order: Order) -> _Plan:
     start = open_start(order.start) if order.start else None
     architecture = start.network.architecture if start else architecture_of(order.size, order.widths)
     everything = _cells(order)
+    everything.check_size(architecture.size)
     cells = everything.training()
     trains = [True] * len(cells.samples)
     if start:
@@ -226,7 +230,7 @@ def _plan(order: Order) -> _Plan:
 
 def _fit(plan: _Plan, checkpoint: Checkpoint, log: Log) -> tuple[Leukonet, tuple[str, ...]]:
     with progress("cutting crops", len(plan.cells.samples)) as advance:
-        crops = plan.cells.cut(advance)
+        crops = plan.cells.cut(plan.architecture.size, advance)
     training = [i for i, train in enumerate(plan.trains) if train]
     held = [i for i, train in enumerate(plan.trains) if not train]
     with stopping(lambda: None) as interrupted, progress("training", plan.recipe.steps) as advance:

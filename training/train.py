@@ -45,7 +45,7 @@ class Recipe:
     seed: int = 1
 
 
-TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98, small_share=0.0)
+TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98)
 """For going on from a trained network with a few cells of one's own."""
 
 

@@ -78,7 +78,7 @@ def hold_out(samples: Sequence[Sample]) -> list[bool]:
 def right(network: Leukonet, labels: Sequence[str], crops: Pixels, samples: Sequence[Sample]) -> dict[str, int]:
     """How many cells of each class the network names rightly, whatever its certainty.
 
-    :param crops: uint8 (len(samples), STORED_PX, STORED_PX, 3) BGR.
+    :param crops: uint8 (len(samples), size / SEEN, size / SEEN, 3) BGR.
     """
     counts: Counter[str] = Counter()
     with torch.inference_mode():

@@ -13,20 +13,19 @@ torch = pytest.importorskip("torch", reason="torch is not installed: nothing can
 from safetensors.torch import load_file  # noqa: E402
 
 from edge_wbc.errors import ModelError, OutputFailed, UsageError  # noqa: E402
-from training.augment import STORED_PX  # noqa: E402
 from training.checkpoint import Checkpoint  # noqa: E402
 from training.datasets import Sample  # noqa: E402
 from training.leukonet import Architecture  # noqa: E402
 from training.log import HEADER, Log  # noqa: E402
 from training.train import Recipe, fit  # noqa: E402
 
-RECIPE = Recipe(steps=8, batch=4, warmup_steps=2, average=0.8, small_share=0.5)
+RECIPE = Recipe(steps=8, batch=4, warmup_steps=2, average=0.8)
 SMALL = Architecture(2, size=64, widths=(32, 32), blocks=(1, 1))
 
 
 @pytest.fixture(scope="module")
 def cells():
-    crops = np.random.default_rng(0).integers(0, 256, (12, STORED_PX, STORED_PX, 3), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (12, 96, 96, 3), np.uint8)
     labels = ("neutrophil", "monocyte")
     return crops, [Sample(None, labels[i % 2], "a", f"a/{i}", None) for i in range(12)]  # type: ignore[arg-type]
 

@@ -12,12 +12,12 @@ pytest.importorskip("torch", reason="torch is not installed: nothing can be trai
 from edge_wbc.errors import SourceError, UsageError
 from edge_wbc.types import Box
 from tests.data import drawn_cell
-from training.augment import STORED_PX
 from training.check import cells_sha256
 from training.datasets import Sample
 from training.pack import read_pack, write_pack
 
 ROOT = Path("/data")
+PX = 96
 
 
 def nothing(done):
@@ -32,7 +32,7 @@ def cells(count):
         )
         for i in range(count)
     ]
-    size = (STORED_PX, STORED_PX)
+    size = (PX, PX)
     return samples, [i % 5 == 0 for i in range(count)], np.stack([drawn_cell(i, 1 + i % 3, size) for i in range(count)])
 
 
@@ -99,7 +99,8 @@ DAMAGE = {
     "pack.json is no JSON": lambda name, data: b"{" if name == "pack.json" else data,
     "pack.json is a list": lambda name, data: b"[]" if name == "pack.json" else data,
     "more cells than there are": about(None, cells=124),
-    "crops of another size": about(None, crop_px=96),
+    "crops of another size": about(None, crop_px=144),
+    "crops of no size": about(None, crop_px=10**6),
     "no number of cells": about(None, cells=None),
 }
 

@@ -10,7 +10,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed: nothing can
 from edge_wbc.errors import ModelError, SourceError, UsageError  # noqa: E402
 from tests.data import class_folders  # noqa: E402
 from training import weights  # noqa: E402
-from training.augment import STORED_PX  # noqa: E402
 from training.check import folders  # noqa: E402
 from training.datasets import Sample, read_class_folders  # noqa: E402
 from training.leukonet import Architecture, Leukonet  # noqa: E402
@@ -87,7 +86,7 @@ def test_absent_classes_and_right_answers_are_counted():
     samples = [sample("neutrophil", "a/1"), sample("neutrophil", "a/2")]
     assert absent(samples, labels) == ["monocyte"]
     network = Leukonet(Architecture(2)).eval()
-    crops = np.zeros((2, STORED_PX, STORED_PX, 3), np.uint8)
+    crops = np.zeros((2, 96, 96, 3), np.uint8)
     for favoured, count in ((0, 2), (1, 0)):
         with torch.no_grad():
             network.head.bias[:] = torch.tensor([5.0 - 9 * favoured, 0.0])
