@@ -112,9 +112,7 @@ def _check(order: Order) -> None:
     if order.start and (order.model or order.size or order.widths):
         raise UsageError("--from goes on with the network as it is; leave --model, --size and --widths out")
     if order.pack and (order.start or order.out or order.widths or order.steps):
-        raise UsageError(
-            "--pack writes the data alone; of the other options it takes --data, --model, --size and --smoke"
-        )
+        raise UsageError("--pack writes the data alone; it goes with --data, --model, --size and --smoke")
     if order.pack and order.data.is_file():
         raise UsageError(f"--pack {order.pack}: {order.data} is a pack already; give the folder it was written from")
     target = order.pack or order.weights
@@ -146,11 +144,11 @@ def _pack(order: Order, path: Path) -> int:
         written = write_pack(path, cells.samples, cells.locked, crops, cells.root, advance)
     if order.as_json:
         print_json({"pack": str(path), "cells": len(cells.samples), "locked": sum(cells.locked), **asdict(written)})
+    size = f" --size {order.size}" if order.size else ""
     say(
         f"wrote {path}: {len(cells.samples)} cells, {sum(cells.locked)} of them in locked groups, "
         f"{written.bytes / 1e6:.1f} MB, WebP quality {written.quality}, "
-        f"off by {written.error:.2f} grey levels on average; next: edge-wbc train --data {path}"
-        + (f" --size {order.size}" if order.size else "")
+        f"off by {written.error:.2f} grey levels on average; next: edge-wbc train --data {path}{size}"
     )
     return 0
 

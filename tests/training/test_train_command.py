@@ -314,6 +314,7 @@ def test_a_class_unknown_to_the_model_is_refused_and_a_pack_is_not_packed_again(
     shutil.rmtree(cells / "blasts")
     assert train("--data", cells, "--pack", tmp_path / "p").code == 0
     refused(train("--data", tmp_path / "p", "--pack", tmp_path / "q"), 2, "is a pack already")
+    refused(train("--data", tmp_path / "p", "--size", 96), 2, "64×64", "this one sees 96×96", "--size 96")
     (tmp_path / "p").write_bytes((tmp_path / "p").read_bytes()[:-99])
     refused(train("--data", tmp_path / "p", "--out", tmp_path / "w.safetensors"), 3, "pack")
 
