@@ -31,7 +31,7 @@ from training.files import write_whole
 
 FORM, VERSION = "edge-wbc training pack", 1
 MOST_BYTES = 50_000_000
-QUALITIES = (101, 95, 90, 85, 80, 70, 60)
+QUALITIES = (101, 98, 97, 96, 95, 93, 90, 85, 80, 70, 60)
 """WebP qualities, the best that fits is taken; 101 is without loss."""
 SIDE = 10
 """Crops along each side of a sheet."""

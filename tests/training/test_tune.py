@@ -27,7 +27,7 @@ def held(samples):
 
 def test_a_fifth_of_each_class_is_held_out_and_nothing_of_a_scarce_one():
     samples = [sample("neutrophil", f"a/n{i}") for i in range(20)] + [sample("monocyte", f"a/m{i}") for i in range(5)]
-    samples += [sample("basophil", f"a/b{i}") for i in range(4)]
+    samples += [sample("platelet", f"a/b{i}") for i in range(4)]
     assert Counter(cell.label for cell in held(samples)) == {"neutrophil": 4, "monocyte": 1}
     assert {cell.group for cell in held(samples[::-1])} == {cell.group for cell in held(samples)}
 
@@ -40,8 +40,11 @@ def test_no_group_is_parted_and_files_of_one_name_in_all_classes_are_still_a_fif
 
 
 def test_a_group_with_a_cell_of_a_scarce_class_trains():
-    samples = [sample("neutrophil", f"a/{i}") for i in range(10)] + [sample("basophil", f"a/{i}") for i in range(4)]
-    assert not {f"a/{i}" for i in range(4)} & {cell.group for cell in held(samples)}
+    for name in "bcdefgh":
+        samples = [sample("basophil", f"{name}/{i}") for i in range(10)]
+        samples += [sample("neutrophil", f"{name}/{i}") for i in range(4)]
+        assert held(samples)
+        assert not {f"{name}/{i}" for i in range(4)} & {cell.group for cell in held(samples)}
 
 
 def test_copies_of_an_image_are_never_parted(tmp_path):
