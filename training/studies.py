@@ -24,7 +24,7 @@ PAPER = ("kaggle", "bccd")
 LEFT_OUT = {"pbc": ("pbc",), "kaggle": PAPER, "chula": ("chula",)}
 SHOTS = (5, 20, 100)
 STUDY = Recipe(steps=1200)
-"""A fifth of the shipped network's steps: some fifty networks are trained."""
+"""A small part of the shipped network's steps: some fifty networks are trained."""
 TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98)
 """For going on from a finished network on few cells."""
 

@@ -29,7 +29,7 @@ BALANCE_CAP = 400
 class Recipe:
     """Settings of a training run, stored with the weights."""
 
-    steps: int = 6000
+    steps: int = 8000
     batch: int = 64
     learning_rate: float = 2e-3
     warmup_steps: int = 100
