@@ -2,7 +2,7 @@
 
     python -m edge_wbc.bench.naive_loop FOLDER GRAPH PORT THREADS
 
-GRAPH takes float32 (N, 3, 96, 96), grey levels, and normalises them; THREADS 0 leaves ONNX Runtime's default.
+GRAPH takes float32 (N, 3, S, S), grey levels, and normalises them; THREADS 0 leaves ONNX Runtime's default.
 Prints one JSON object.
 """
 
@@ -24,7 +24,8 @@ def main(folder: str, graph: str, port: str, threads: str) -> None:
     if int(threads):
         options.intra_op_num_threads = int(threads)
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    session.run(None, {"x": np.zeros((1, 3, 96, 96), np.float32)})
+    size = session.get_inputs()[0].shape[2]
+    session.run(None, {"x": np.zeros((1, 3, size, size), np.float32)})
     serial_port = open_port(port)
     labels = []
     paths = sorted(glob.glob(f"{folder}/*"))
@@ -36,7 +37,7 @@ def main(folder: str, graph: str, port: str, threads: str) -> None:
             half = round(0.75 * max(width, height))
             cx, cy = x + width // 2, y + height // 2
             crop = frame[max(0, cy - half) : cy + half, max(0, cx - half) : cx + half]
-            crop = cv2.resize(crop, (96, 96))
+            crop = cv2.resize(crop, (size, size))
             blob = crop.astype(np.float32)
             logits = session.run(None, {"x": blob.transpose(2, 0, 1)[np.newaxis]})[0][0]
             probabilities = np.exp(logits - logits.max())
