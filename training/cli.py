@@ -57,10 +57,14 @@ def train(size: str | None, **options: Any) -> int:
 
     Interrupted, the same command goes on where it stopped.
     """
-    _need_torch("training")
-    from training.run_train import Order, run
+    try:
+        _need_torch("training")
+        from training.run_train import Order, run
 
-    return run(Order(size=None if size is None else int(size), **options))
+        return run(Order(size=None if size is None else int(size), **options))
+    except KeyboardInterrupt:
+        say("edge-wbc: interrupted; start the same command again")
+        return 130
 
 
 @click.command()

@@ -70,16 +70,10 @@ def run(order: Order) -> int:
 
     :returns: the exit code.
     :raises EdgeWbcError: as documented of each part.
+    :raises KeyboardInterrupt: interrupted before the first step; nothing was written.
     """
     _check(order)
-    try:
-        return _pack(order, order.pack) if order.pack else _train(order)
-    except KeyboardInterrupt:
-        if order.pack:
-            notice(f"interrupted, {order.pack} was not written; start the same command again")
-        else:
-            notice("interrupted; start the same command again")
-        return 130
+    return _pack(order, order.pack) if order.pack else _train(order)
 
 
 def architecture_of(size: int | None, widths: str | None) -> Architecture:

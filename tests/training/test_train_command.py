@@ -330,3 +330,17 @@ def test_the_shipped_weights_come_with_the_package():
     shipped = [path.name for path in Path(datasets.__file__).parent.glob("*.safetensors")]
     assert "leukonet.safetensors" in shipped
     assert '"*.safetensors"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_an_interruption_before_the_first_step_leaves_nothing_and_says_how_to_go_on(
+    train, cells, tmp_path, monkeypatch
+):
+    def ctrl_c(*arguments):
+        raise KeyboardInterrupt
+
+    for place in ("read_negatives", "stored_crops"):
+        with monkeypatch.context() as patched:
+            patched.setattr(prepare, place, ctrl_c)
+            for command in (("--out", tmp_path / "w.safetensors"), ("--pack", tmp_path / "p")):
+                refused(train("--data", cells, *command), 130, "interrupted; start the same command again")
+    assert [path.name for path in tmp_path.iterdir()] == ["cells"]
