@@ -22,7 +22,7 @@ from training.leukonet import Architecture, Leukonet
 from training.log import Log
 from training.pack import write_pack
 from training.prepare import Cells, join_same_images, read_folder, read_packed
-from training.train import TUNE, Recipe, Step, fit, labels_in, record
+from training.train import RECIPES, TUNE, Recipe, Step, fit, labels_in, record
 from training.tune import Start, absent, hold_out, open_start, refuse_unknown, right
 
 WIDTH_STEP = 32
@@ -250,7 +250,7 @@ def _fit(plan: _Plan, checkpoint: Checkpoint, log: Log) -> tuple[Leukonet, tuple
 
 
 def _recipe(order: Order) -> Recipe:
-    recipe = replace(TUNE if order.start else Recipe(), seed=order.seed)
+    recipe = replace(TUNE if order.start else RECIPES[order.model or "leukonet"], seed=order.seed)
     if order.smoke:
         recipe = replace(recipe, steps=4, batch=8, warmup_steps=2)
     return replace(recipe, steps=order.steps or recipe.steps)

@@ -15,7 +15,7 @@ from edge_wbc.types import CLASSES, NOT_A_CELL
 from training.augment import Augmentation
 from training.datasets import Sample
 from training.leukonet import Architecture
-from training.train import Recipe
+from training.train import TUNE, Recipe
 
 SEEDS = (1, 2, 3)
 FOUR = ("neutrophil", "eosinophil", "lymphocyte", "monocyte")
@@ -25,8 +25,6 @@ LEFT_OUT = {"pbc": ("pbc",), "kaggle": PAPER, "chula": ("chula",)}
 SHOTS = (5, 20, 100)
 STUDY = Recipe(steps=1200)
 """A small part of the shipped network's steps: some fifty networks are trained."""
-TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98)
-"""For going on from a finished network on few cells."""
 
 Choose = Callable[[Sample], bool]
 
