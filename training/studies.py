@@ -6,7 +6,7 @@ A run is a plain description; ``training/run_studies.py`` carries it out and kee
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -102,14 +102,23 @@ def slides_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: fro
 
 
 def classes_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
-    """Each class left out of training in turn; tried on its cells and on locked cells of the others."""
+    """Each class left out of training in turn, with all that its photographs show; tried on its cells and on locked
+    cells of the others. A photograph counts as of the class that it shows most."""
+    shown: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        if sample.label != NOT_A_CELL:
+            shown[sample.group][sample.label] += 1
+    of = {group: counted.most_common(1)[0][0] for group, counted in shown.items()}
     for label in CLASSES:
-        rest = _where(samples, lambda s, label=label: s.label != label and s.group not in locked)  # type: ignore[misc]
-        tried = _where(
-            samples,
-            lambda s, label=label: s.label != NOT_A_CELL and (s.label == label or s.group in locked),  # type: ignore[misc]
-        )
-        yield Run(f"classes/without {label}", rest, tried, STUDY)
+
+        def rest(s: Sample, label: str = label) -> bool:
+            return s.label != label and of.get(s.group) != label and s.group not in locked
+
+        def tried(s: Sample, label: str = label) -> bool:
+            unknown = s.label == label and of[s.group] == label
+            return s.label != NOT_A_CELL and (unknown or (s.label != label and s.group in locked))
+
+        yield Run(f"classes/without {label}", _where(samples, rest), _where(samples, tried), STUDY)
 
 
 def levers_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
