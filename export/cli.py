@@ -45,6 +45,7 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     from export.decision import NOT_FITTED, cross_fitted_ece, decide_on
     from export.graph import logits_of, write_graph
     from training import weights
+    from training.figures import trained_on
 
     out = out or weights_file.with_suffix(".onnx")
     if out.suffix != ".onnx" or not out.parent.is_dir():
@@ -58,8 +59,10 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     else:
         crops, samples, crops_from = _locked_crops(data, labels, size)
         logits = logits_of(network, crops)
-        decision = decide_on(logits, samples, labels)
-        cross_fitted = cross_fitted_ece(logits, samples, labels)
+        learnt = trained_on(record, samples)  # another source's stain would set temperature and threshold for all
+        own = [i for i, sample in enumerate(samples) if not learnt or sample.source in learnt]
+        decision = decide_on(logits[own], [samples[i] for i in own], labels)
+        cross_fitted = cross_fitted_ece(logits[own], [samples[i] for i in own], labels)
     description = f"leukonet, {len(labels)} classes of blood cells"
     model, parity = write_graph(out, network, labels, record, decision, crops, crops_from, description)
     if samples:

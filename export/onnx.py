@@ -52,7 +52,10 @@ def _normalised(out: Writer, x: str, kind: str, size: int) -> str:
         return out.constant(f"input.{name}.value", np.array([value], np.float32))
 
     def total(name: str, x: str, axes: list[int]) -> str:
-        return out.node("ReduceSum", f"input.{name}", [x, out.constant(f"input.{name}.axes", np.array(axes))])
+        for axis in axes:  # one after the other: thousands of floats added in one go lose digits in some engines
+            step = f"input.{name}.{axis}"
+            x = out.node("ReduceSum", step, [x, out.constant(f"{step}.axis", np.array([axis]))])
+        return x
 
     part = size // BACKGROUND_PARTS
     parts = out.node("AveragePool", "input.parts", [x], kernel_shape=[part, part], strides=[part, part])
@@ -61,12 +64,13 @@ def _normalised(out: Writer, x: str, kind: str, size: int) -> str:
     brightest = out.node("ReduceMax", "input.brightest", [x], axes=[1])
     lit = out.node("Greater", "input.lit", [brightest, constant("lit", BLACK)])
     shown = out.node("Cast", "input.shown", [lit], to=TensorProto.FLOAT)
-    x = out.node("Div", "input.relative", [x, background])
-    count = out.node("Add", "input.count", [total("pixels", shown, [2, 3]), constant("count", 1)])
-    sums = total("sums", out.node("Mul", "input.visible", [x, shown]), [2, 3])
+    x = out.node("Div", "input.share", [x, background])
+    x = out.node("Sub", "input.relative", [x, constant("relative", 1)])
+    count = out.node("Add", "input.count", [total("pixels", shown, [3, 2]), constant("count", 1)])
+    sums = total("sums", out.node("Mul", "input.visible", [x, shown]), [3, 2])
     mean = out.node("Div", "input.mean", [sums, count])
     apart = out.node("Mul", "input.apart", [out.node("Sub", "input.centred", [x, mean]), shown])
-    squares = total("squares", out.node("Mul", "input.squared", [apart, apart]), [1, 2, 3])
+    squares = total("squares", out.node("Mul", "input.squared", [apart, apart]), [3, 2, 1])
     values = out.node("Mul", "input.values", [count, constant("values", 3)])
     variance = out.node("Div", "input.variance", [squares, values])
     steady = out.node("Add", "input.steady", [variance, constant("steady", LEAST_VARIANCE)])

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LONG = re.compile(r"^(edge-wbc (?:train|bench)\b[^#\n]*?)(\s*#.*)?$", re.MULTILINE)
+LONG = re.compile(r"^(edge-wbc (?:train|bench|front|study)\b[^#\n]*?)(\s*#.*)?$", re.MULTILINE)
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 DEADLINE_S = 300
 

@@ -123,7 +123,8 @@ def normalise_crop(x: Tensor) -> Tensor:
     come out as 0.
     """
     parts = functional.avg_pool2d(x, x.shape[-1] // BACKGROUND_PARTS)
-    relative = x / parts.amax(dim=(2, 3), keepdim=True).clamp(min=DARKEST_BACKGROUND)
+    background = parts.amax(dim=(2, 3), keepdim=True).clamp(min=DARKEST_BACKGROUND)
+    relative = x / background - 1  # small numbers: their sum keeps more digits
     shown = (x.amax(dim=1, keepdim=True) > BLACK).to(x.dtype)
     count = shown.sum(dim=(2, 3), keepdim=True) + 1
     apart = (relative - (relative * shown).sum(dim=(2, 3), keepdim=True) / count) * shown

@@ -53,7 +53,7 @@ def carry_out(
     :param steps: in place of each recipe's own, to see that everything works.
     """
     left = [run for run in runs if not outcome_path(out, run.name).is_file()]
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)
     with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
         work = {pool.submit(_one, run, list(samples), out, steps): run for run in left}
         for done in as_completed(work):

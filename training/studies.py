@@ -79,8 +79,9 @@ def shots_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: froz
 
     Chula's classes come from one slide each: there the cells given and tried on are kept apart by field only.
     """
-    for name in LEFT_OUT:
-        cells = _where(samples, lambda s, name=name: s.source == name and s.label in CLASSES)  # type: ignore[misc]
+    for name, sources in LEFT_OUT.items():
+        known = {s.label for s in samples if s.source not in sources and s.group not in locked} & set(CLASSES)
+        cells = [i for i, s in enumerate(samples) if s.source == name and s.label in known]
         groups = [samples[i].path.name if name == "chula" else samples[i].group for i in cells]
         for shots in SHOTS:
             given = _few([samples[i].label for i in cells], groups, shots)

@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from edge_wbc.errors import SourceError
-from edge_wbc.types import LABELS, Pixels
+from edge_wbc.types import LABELS, NOT_A_CELL, Pixels
 from training.augment import EVERYTHING, Augmentation, augment
 from training.checkpoint import Checkpoint, Running
 from training.datasets import Sample
@@ -23,13 +23,15 @@ from training.leukonet import Architecture, Leukonet
 
 BALANCE_CAP = 400
 """Beyond this many images a class of a source gains no more weight."""
+COPIES_CAP = {"kaggle": 100, "chula": 10}
+"""The same for cells of few photographs or slides: drawn as often as others, they are learnt by heart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """Settings of a training run, stored with the weights."""
 
-    steps: int = 8000
+    steps: int = 5000
     batch: int = 64
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -75,7 +77,7 @@ def labels_in(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def sampling_weights(samples: Sequence[Sample]) -> Tensor:
-    """Probability of each sample: √(images, at most ``BALANCE_CAP``) per class of a source, shared evenly by its
+    """Probability of each sample: √(images, capped) per class of a source, shared evenly by its
     groups, then by a group's images."""
     cells = Counter((sample.source, sample.label) for sample in samples)
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -83,13 +85,17 @@ def sampling_weights(samples: Sequence[Sample]) -> Tensor:
         groups[sample.source, sample.label].add(sample.group)
     members = Counter((sample.source, sample.label, sample.group) for sample in samples)
     weights = [
-        math.sqrt(min(cells[sample.source, sample.label], BALANCE_CAP))
+        math.sqrt(min(cells[sample.source, sample.label], _cap(sample)))
         / len(groups[sample.source, sample.label])
         / members[sample.source, sample.label, sample.group]
         for sample in samples
     ]
     total = sum(weights)
     return torch.tensor([weight / total for weight in weights], dtype=torch.float64)
+
+
+def _cap(sample: Sample) -> int:
+    return BALANCE_CAP if sample.label == NOT_A_CELL else COPIES_CAP.get(sample.source, BALANCE_CAP)
 
 
 def fit(

@@ -54,7 +54,7 @@ def test_a_prediction_holds_every_class(engine: Engine) -> None:
 
 
 def test_many_crops_are_answered_in_order(engine: Engine) -> None:
-    crops = np.random.default_rng(3).integers(0, 256, (2 * LARGEST_BATCH + 3, 96, 96, 3), np.uint8)
+    crops = np.random.default_rng(3).integers(0, 256, (2 * LARGEST_BATCH + 3, 64, 64, 3), np.uint8)
     crops[LARGEST_BATCH + 1] = 128
     together = classify(crops, engine)
     assert len(together) == len(crops)
@@ -64,7 +64,7 @@ def test_many_crops_are_answered_in_order(engine: Engine) -> None:
 
 
 def test_no_crops_no_predictions(engine: Engine) -> None:
-    assert classify(np.empty((0, 96, 96, 3), np.uint8), engine) == []
+    assert classify(np.empty((0, 64, 64, 3), np.uint8), engine) == []
 
 
 def test_crops_are_cut_as_the_manifest_says(engine: Engine) -> None:
@@ -72,7 +72,7 @@ def test_crops_are_cut_as_the_manifest_says(engine: Engine) -> None:
     boxes = [Box(10, 20, 50, 40), Box(100, 60, 30, 30)]
     crops = cut([(pixels, Cell(box, 1.0)) for box in boxes], engine)
     margin = engine.model.manifest.input.margin
-    assert crops.shape == (2, 96, 96, 3)
+    assert crops.shape == (2, 64, 64, 3)
     for found, box in zip(crops, boxes, strict=True):
-        assert np.array_equal(found, crop(pixels, box, 96, margin=margin))
-    assert cut([], engine).shape == (0, 96, 96, 3)
+        assert np.array_equal(found, crop(pixels, box, 64, margin=margin))
+    assert cut([], engine).shape == (0, 64, 64, 3)

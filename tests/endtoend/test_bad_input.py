@@ -201,9 +201,9 @@ def test_a_hash_that_does_not_fit(copied: Path, edge_wbc_command: Any) -> None:
 
 
 def test_a_graph_with_other_inputs(copied: Path, edge_wbc_command: Any) -> None:
-    edit_manifest(copied, lambda content: content["input"].update(size_px=64))
+    edit_manifest(copied, lambda content: content["input"].update(size_px=96))
     done = edge_wbc_command("run", "smear://", "--model", copied)
-    one_line(done, 3, f"{copied}: takes crops uint8[N, 96, 96, 3], not crops uint8[N, 64, 64, 3]", "edge-wbc export")
+    one_line(done, 3, f"{copied}: takes crops uint8[N, 64, 64, 3], not crops uint8[N, 96, 96, 3]", "edge-wbc export")
 
 
 def test_a_labels_list_of_another_length(copied: Path, edge_wbc_command: Any) -> None:

@@ -91,6 +91,12 @@ def test_few_cells_come_from_at_most_half_of_a_classs_groups():
                 assert any(samples[i].label == label for i in run.tried_on)
 
 
+def test_cells_are_given_of_classes_only_that_the_network_knows():
+    samples = cells()
+    (run,) = [run for run in runs_of("shots", samples, FOLDS, LOCKED) if run.name == "shots/5 of pbc"]
+    assert {samples[i].label for i in run.trained_on} == set(FOUR)  # basophils: on a locked slide alone
+
+
 def outcome(out, run, cells_of, labels, probabilities):
     path = outcome_path(out, run)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -120,6 +120,13 @@ def test_sampling_shares_weight_by_source_and_class_then_group_then_image():
     assert sum(weighed[:10]) == pytest.approx(sum(weighed[10:]))
 
 
+def test_turned_copies_of_few_photographs_weigh_less_than_as_many_others():
+    copies = [sample("neutrophil", f"a/{i % 5}", "kaggle") for i in range(500)]
+    others = [sample("neutrophil", f"b/{i}", "pbc") for i in range(500)]
+    weighed = sampling_weights(copies + others).tolist()
+    assert sum(weighed[:500]) == pytest.approx(1 / 3)
+
+
 def test_labels_keep_the_projects_order_and_one_class_is_refused():
     assert labels_in([sample("monocyte", "a/1"), sample("neutrophil", "a/2")]) == ("neutrophil", "monocyte")
     with pytest.raises(SourceError, match="two classes"):

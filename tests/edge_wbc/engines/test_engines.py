@@ -22,8 +22,8 @@ def crops(draw_field: Any) -> Pixels:
     """64 crops: half of drawn cells, the rest noise, black and white."""
     nuclei = [Box(60 + 140 * (i % 4), 60 + 110 * (i // 4), 40 + 4 * i, 56) for i in range(16)]
     fields = [draw_field(nuclei, seed=seed) for seed in (1, 2)]
-    drawn = [crop(field, box, 96) for field in fields for box in nuclei]
-    noise = np.random.default_rng(5).integers(0, 256, (30, 96, 96, 3), np.uint8)
+    drawn = [crop(field, box, 64) for field in fields for box in nuclei]
+    noise = np.random.default_rng(5).integers(0, 256, (30, 64, 64, 3), np.uint8)
     return np.stack([*drawn, *noise, np.zeros_like(noise[0]), np.full_like(noise[0], 255)])
 
 
@@ -121,7 +121,7 @@ def tiny_graph(path: Path, **change: Any) -> Path:
     part = {
         "input": "crops",
         "dtype": tensor.UINT8,
-        "shape": ["N", 96, 96, 3],
+        "shape": ["N", 64, 64, 3],
         "probabilities": "probabilities",
         "outputs": ("probabilities", "logits"),
         "classes": len(LABELS),
@@ -162,10 +162,10 @@ def test_a_graph_of_the_right_form_runs(name: str, model: Model, crops: Pixels, 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"dtype": 1}, r"takes crops float32\[N, 96, 96, 3\], not crops uint8\[N, 96, 96, 3\]"),
-        ({"shape": ["N", 64, 64, 3]}, r"takes crops uint8\[N, 64, 64, 3\]"),
-        ({"shape": [1, 96, 96, 3]}, r"takes crops uint8\[1, 96, 96, 3\]"),
-        ({"shape": ["N", 3, 96, 96]}, r"takes crops uint8\[N, 3, 96, 96\]"),
+        ({"dtype": 1}, r"takes crops float32\[N, 64, 64, 3\], not crops uint8\[N, 64, 64, 3\]"),
+        ({"shape": ["N", 32, 32, 3]}, r"takes crops uint8\[N, 32, 32, 3\]"),
+        ({"shape": [1, 64, 64, 3]}, r"takes crops uint8\[1, 64, 64, 3\]"),
+        ({"shape": ["N", 3, 64, 64]}, r"takes crops uint8\[N, 3, 64, 64\]"),
         ({"input": "x"}, "takes x uint8"),
         ({"outputs": ("logits",)}, "returns logits float32.*, not probabilities and logits"),
         ({"outputs": ("logits", "probabilities")}, "not probabilities and logits"),
