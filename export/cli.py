@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -43,9 +42,10 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     except ImportError:
         raise EnvironmentMissing("export needs PyTorch and onnx; pip install 'edge-wbc[train,export]'") from None
     from export.decision import NOT_FITTED, cross_fitted_ece, decide_on
-    from export.graph import logits_of, write_graph
+    from export.graph import write_graph
     from training import weights
     from training.figures import trained_on
+    from training.leukonet import logits_of
 
     out = out or weights_file.with_suffix(".onnx")
     if out.suffix != ".onnx" or not out.parent.is_dir():
@@ -162,6 +162,8 @@ def _refuse_picture(out: Path) -> None:
     :raises UsageError: ``out`` can't take a picture.
     :raises EnvironmentMissing: matplotlib is not installed.
     """
+    from training.plots import require_matplotlib
+
     try:
         with TemporaryFile(dir=out.parent):
             takes_files = True
@@ -169,8 +171,7 @@ def _refuse_picture(out: Path) -> None:
         takes_files = False
     if out.suffix not in (".svg", ".png") or not takes_files:
         raise UsageError(f"--out {out}: name a file that ends in .svg or .png, in a folder that takes files")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise EnvironmentMissing("--out needs matplotlib; pip install 'edge-wbc[train]'")
+    require_matplotlib("--out needs")
 
 
 def _front_tables(found: Front) -> None:

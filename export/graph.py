@@ -33,7 +33,7 @@ from edge_wbc.vision.crop import MARGIN
 from export.onnx import to_onnx
 from export.verify import LARGEST_DIFFERENCE
 from export.writer import OPSET, parameters
-from training.leukonet import Leukonet, as_input
+from training.leukonet import Leukonet, logits_of
 
 ENGINES_CHECKED = ("onnxruntime", "openvino")
 
@@ -122,13 +122,6 @@ def write_graph(
         candidate.unlink(missing_ok=True)
     write_manifest(manifest_path(out), manifest)
     return Model(manifest, out), parity
-
-
-def logits_of(network: Leukonet, crops: Pixels) -> npt.NDArray[np.float32]:
-    """(N, C) logits of the weights themselves."""
-    with torch.no_grad():
-        parts = [network(as_input(torch.from_numpy(crops[i : i + 64]))) for i in range(0, len(crops), 64)]
-    return torch.cat(parts).numpy()
 
 
 def fit_temperature(logits: npt.NDArray[np.float32], targets: Sequence[int]) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 from pathlib import Path
 
 import matplotlib as mpl
@@ -14,6 +13,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from edge_wbc.errors import OutputFailed, reason
 from export.front import Row
+from training.files import replace_whole
 
 LEAST_IMAGES = 100
 """A source with fewer is not drawn: one image would move its point by more than the differences sought."""
@@ -79,14 +79,11 @@ def _draw_source(axes: Axes, rows: list[Row], source: str, marker: str) -> None:
 
 
 def _write(figure: Figure, out: Path) -> None:
-    half_written = out.with_name(f"{out.name}.part")
     content = io.BytesIO()
     kind = out.suffix.removeprefix(".")
     with mpl.rc_context({"svg.hashsalt": "edge-wbc", "svg.fonttype": "none"}):
         figure.savefig(content, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     try:
-        half_written.write_bytes(content.getvalue())
-        os.replace(half_written, out)
+        replace_whole(out, content.getvalue())
     except OSError as error:
-        half_written.unlink(missing_ok=True)
         raise OutputFailed(f"{out}: can't be written ({reason(error)}); choose another place") from None

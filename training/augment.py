@@ -165,6 +165,8 @@ def _focus(x: Tensor, generator: torch.Generator) -> Tensor:
 
 _LUMA = torch.tensor([[0.114, 0.587, 0.299], [0.5, -0.3313, -0.1687], [-0.0813, -0.4187, 0.5]])
 """BGR → Y, Cb, Cr (JFIF 1.02)."""
+_GREYS = torch.linalg.inv(_LUMA)
+"""And back."""
 _FREQUENCY = torch.tensor(
     [
         [math.sqrt((1 if k == 0 else 2) / 8) * math.cos(math.pi * (2 * n + 1) * k / 16) for n in range(8)]
@@ -189,5 +191,5 @@ def _jpeg(x: Tensor, generator: torch.Generator) -> Tensor:
     blocks = torch.einsum("ka,lb,ncyaxb->ncykxl", frequency, frequency, planes)
     blocks = torch.round(blocks / table) * table
     planes = torch.einsum("ka,lb,ncykxl->ncyaxb", frequency, frequency, blocks).reshape(n, 3, height, width)
-    back = torch.einsum("ij,njhw->nihw", torch.linalg.inv(luma), planes) + 128
+    back = torch.einsum("ij,njhw->nihw", _GREYS.to(x.device), planes) + 128
     return x.index_copy(0, chosen, back.clamp(0, 255))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -15,20 +14,28 @@ def write_whole(path: Path, data: bytes, advice: str) -> None:
     :param advice: what to do if it fails, as the end of a sentence.
     :raises OutputFailed: it could not be written.
     """
-    half_written = path.with_name(path.name + ".part")
+    try:
+        replace_whole(path, data)
+    except OSError as error:
+        raise OutputFailed(f"{path}: {reason(error)}; {advice}") from None
+
+
+def replace_whole(path: Path, data: bytes) -> None:
+    """The same for callers that say themselves what failed.
+
+    :raises OSError: it could not be written.
+    """
+    half_written = part_of(path)
     try:
         with half_written.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(half_written, path)
-    except OSError as error:
+    finally:
         half_written.unlink(missing_ok=True)
-        raise OutputFailed(f"{path}: {reason(error)}; {advice}") from None
-    except BaseException:
-        half_written.unlink(missing_ok=True)
-        raise
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def part_of(path: Path) -> Path:
+    """Where a file is written before it bears its name."""
+    return path.with_name(f"{path.name}.part")

@@ -9,9 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+
+from edge_wbc.types import Pixels
 
 CROP_PX = 64
 """Side of the crop that the shipped networks see."""
@@ -135,3 +139,13 @@ def normalise_crop(x: Tensor) -> Tensor:
 def as_input(crops: Tensor) -> Tensor:
     """uint8 (N, S, S, 3) BGR → float32 (N, 3, S, S), the form that the network takes."""
     return crops.permute(0, 3, 1, 2).float()
+
+
+def logits_of(network: Leukonet, crops: Pixels) -> npt.NDArray[np.float32]:
+    """(N, C) logits of a network in evaluation mode.
+
+    :param crops: uint8 (N, S, S, 3) BGR.
+    """
+    with torch.no_grad():
+        parts = [network(as_input(torch.from_numpy(crops[i : i + 64]))) for i in range(0, len(crops), 64)]
+    return torch.cat(parts).numpy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from html import escape
@@ -13,6 +12,7 @@ from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import OutputFailed, UsageError, reason
 from training.evaluate import BACKGROUND, WORST, Photograph
 from training.figures import Figures, caveats
+from training.files import part_of, replace_whole
 from training.plots import confusion_svg, photographs_svg, reliability_svg, require_matplotlib, risk_coverage_svg
 from training.show import how_many, interval_words
 from training.thumbnails import Thumbnail
@@ -66,12 +66,12 @@ def check_page(path: Path) -> None:
     :raises UsageError: its folder is not there or can't be written to, or it is a folder itself.
     :raises EnvironmentMissing: matplotlib is not installed.
     """
-    require_matplotlib()
+    require_matplotlib("plots need")
     if path.is_dir():
         raise UsageError(f"--page {path}: is a folder; name a file in it")
     try:
-        _half_written(path).open("wb").close()
-        _half_written(path).unlink()
+        part_of(path).open("wb").close()
+        part_of(path).unlink()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise UsageError(f"--page {path}: can't be written ({reason(error)}); choose another place") from None
 
@@ -81,19 +81,12 @@ def write_page(path: Path, text: str) -> None:
 
     :raises OutputFailed: the disk is full, or the folder went away.
     """
-    half_written = _half_written(path)
     try:
-        half_written.write_text(text, encoding="utf-8", errors="backslashreplace")
-        os.replace(half_written, path)
+        replace_whole(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        half_written.unlink(missing_ok=True)
         raise OutputFailed(
             f"{path}: can't be written ({reason(error)}); make room and run again, the figures are complete"
         ) from None
-
-
-def _half_written(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
 
 
 def page(origin: Origin, whole: Part, sources: Sequence[Part]) -> str:

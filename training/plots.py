@@ -45,10 +45,12 @@ _STYLE: dict[str, Any] = {
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
-def require_matplotlib() -> None:
-    """:raises EnvironmentMissing: matplotlib is not installed."""
+def require_matplotlib(user: str) -> None:
+    """:param user: what needs it, and the verb.
+    :raises EnvironmentMissing: matplotlib is not installed.
+    """
     if importlib.util.find_spec("matplotlib") is None:
-        raise EnvironmentMissing("plots need matplotlib; pip install 'edge-wbc[train]'")
+        raise EnvironmentMissing(f"{user} matplotlib; pip install 'edge-wbc[train]'")
 
 
 def _styled(plot: Callable[Parameters, str]) -> Callable[Parameters, str]:

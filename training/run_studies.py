@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edge_wbc.types import Pixels
 from training import weights
 from training.crops import both_crops
 from training.datasets import Sample
-from training.leukonet import Leukonet, as_input
+from training.files import write_whole
+from training.leukonet import logits_of
 from training.studies import Run
 from training.train import Recipe, Step, fit
 
@@ -77,7 +77,7 @@ def _one(run: Run, samples: list[Sample], out: Path, steps: int | None) -> str:
     path = outcome_path(out, run.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     weights.save(_weights(out, run.name), network, labels, {"recipe": asdict(recipe)})
-    said = probabilities(network, seen[np.asarray(run.tried_on)])
+    said = torch.from_numpy(logits_of(network, seen[np.asarray(run.tried_on)])).softmax(dim=1).numpy()
     outcome = {
         "run": run.name,
         "recipe": asdict(recipe),
@@ -93,18 +93,9 @@ def _one(run: Run, samples: list[Sample], out: Path, steps: int | None) -> str:
         ],
         "probabilities": [[round(float(value), 4) for value in row] for row in said],
     }
-    half_written = path.with_suffix(".part")
-    half_written.write_text(json.dumps(outcome))
-    os.replace(half_written, path)
+    write_whole(path, json.dumps(outcome).encode(), "make room and start the study again: it goes on where it was")
     right = np.mean([labels[int(row.argmax())] == samples[i].label for row, i in zip(said, run.tried_on, strict=True)])
     return f"{right:.1%} of {len(run.tried_on)}, {last[-1].seconds:.0f} s"
-
-
-def probabilities(network: Leukonet, crops: Pixels) -> npt.NDArray[np.float32]:
-    """float32 (N, C) softmax of the logits, no temperature."""
-    with torch.no_grad():
-        parts = [network(as_input(torch.from_numpy(crops[i : i + 64]))) for i in range(0, len(crops), 64)]
-        return torch.cat(parts).softmax(dim=1).numpy()
 
 
 def _weights(out: Path, run: str) -> Path:
@@ -112,6 +103,7 @@ def _weights(out: Path, run: str) -> Path:
 
 
 def _save(path: Path, crops: npt.NDArray[Any]) -> None:
+    """Whole or not at all, without a second copy in memory."""
     half_written = path.with_suffix(".part.npy")
     np.save(half_written, crops)
     os.replace(half_written, path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge_wbc.errors import UsageError
@@ -24,9 +24,7 @@ PAPER = ("kaggle", "bccd")
 LEFT_OUT = {"pbc": ("pbc",), "kaggle": PAPER, "chula": ("chula",)}
 SHOTS = (5, 20, 100)
 STUDY = Recipe(steps=1200)
-"""A small part of the shipped network's steps: some fifty networks are trained."""
-
-Choose = Callable[[Sample], bool]
+"""A small part of the shipped network's steps: more than eighty networks are trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +45,28 @@ class Run:
 def folds_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
     """Five folds of the paper's photographs, three seeds, with and without the other sources beside them."""
     for seed in SEEDS:
+        recipe = replace(STUDY, seed=seed)
         for fold in range(5):
-            held = {group for group, f in fold_of.items() if f == fold}
-            tried = _where(samples, lambda s, held=held: s.source == "kaggle" and s.group in held)  # type: ignore[misc]
-            alone = _where(samples, lambda s, held=held: s.source == "kaggle" and s.group not in held)  # type: ignore[misc]
-            beside = _where(samples, lambda s, held=held: s.group not in held)  # type: ignore[misc]
-            recipe = replace(STUDY, seed=seed)
+            tried = _positions(s.source == "kaggle" and fold_of[s.group] == fold for s in samples)
+            alone = _positions(s.source == "kaggle" and fold_of[s.group] != fold for s in samples)
+            beside = _positions(fold_of.get(s.group) != fold for s in samples)
             yield Run(f"folds/leukonet-4 fold {fold} seed {seed}", alone, tried, replace(recipe, steps=800))
             yield Run(f"folds/leukonet fold {fold} seed {seed}", beside, tried, recipe)
 
 
 def random_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
     """A fifth of the paper's images drawn at random, turned copies of the same photographs on both sides."""
-    paper = _where(samples, lambda s: s.source == "kaggle")
-    held = [i for i in paper if _hash(f"random/{samples[i].path.name}") % 5 == 0]
-    alone = tuple(sorted(set(paper) - set(held)))
-    yield Run("random/leukonet-4", alone, tuple(held), replace(STUDY, steps=3 * STUDY.steps))
+    held = [_hash(f"random/{s.path.name}") % 5 == 0 for s in samples]
+    alone = _positions(s.source == "kaggle" and not out for s, out in zip(samples, held, strict=True))
+    tried = _positions(s.source == "kaggle" and out for s, out in zip(samples, held, strict=True))
+    yield Run("random/leukonet-4", alone, tried, replace(STUDY, steps=3 * STUDY.steps))
 
 
 def sources_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
     """Each source left out of training in turn."""
     for name, sources in LEFT_OUT.items():
-        rest = _where(samples, lambda s, sources=sources: s.source not in sources and s.group not in locked)  # type: ignore[misc]
-        tried = _where(samples, lambda s, name=name: s.source == name and s.label != NOT_A_CELL)  # type: ignore[misc]
+        rest = _positions(s.source not in sources and s.group not in locked for s in samples)
+        tried = _positions(s.source == name and s.label != NOT_A_CELL for s in samples)
         for seed in SEEDS[:2]:
             yield Run(f"sources/without {name} seed {seed}", rest, tried, replace(STUDY, seed=seed))
 
@@ -94,11 +91,8 @@ def shots_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: froz
 def slides_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
     """Each Chula slide left out in turn, the others in training."""
     for slide in sorted({s.group for s in samples if s.source == "chula"}):
-        rest = _where(
-            samples,
-            lambda s, slide=slide: s.group != slide and (s.source == "chula" or s.group not in locked),  # type: ignore[misc]
-        )
-        tried = _where(samples, lambda s, slide=slide: s.group == slide and s.label != NOT_A_CELL)  # type: ignore[misc]
+        rest = _positions(s.group != slide and (s.source == "chula" or s.group not in locked) for s in samples)
+        tried = _positions(s.group == slide and s.label != NOT_A_CELL for s in samples)
         yield Run(f"slides/without {slide.split('/')[1]}", rest, tried, STUDY)
 
 
@@ -111,15 +105,10 @@ def classes_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: fr
             shown[sample.group][sample.label] += 1
     of = {group: counted.most_common(1)[0][0] for group, counted in shown.items()}
     for label in CLASSES:
-
-        def rest(s: Sample, label: str = label) -> bool:
-            return s.label != label and of.get(s.group) != label and s.group not in locked
-
-        def tried(s: Sample, label: str = label) -> bool:
-            unknown = s.label == label and of[s.group] == label
-            return s.label != NOT_A_CELL and (unknown or (s.label != label and s.group in locked))
-
-        yield Run(f"classes/without {label}", _where(samples, rest), _where(samples, tried), STUDY)
+        rest = _positions(s.label != label and of.get(s.group) != label and s.group not in locked for s in samples)
+        unknown = _positions(s.label == label and of[s.group] == label for s in samples)
+        known = _positions(s.label not in (label, NOT_A_CELL) and s.group in locked for s in samples)
+        yield Run(f"classes/without {label}", rest, tuple(sorted(unknown + known)), STUDY)
 
 
 def levers_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
@@ -136,8 +125,8 @@ def levers_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: fro
         },
     }
     for source in ("pbc", "chula"):
-        rest = _where(samples, lambda s, source=source: s.source != source and s.group not in locked)  # type: ignore[misc]
-        tried = _where(samples, lambda s, source=source: s.source == source and s.label in FOUR)  # type: ignore[misc]
+        rest = _positions(s.source != source and s.group not in locked for s in samples)
+        tried = _positions(s.source == source and s.label in FOUR for s in samples)
         for name, (recipe, architecture) in without.items():
             yield Run(f"levers/{name}, without {source}", rest, tried, recipe, architecture)
 
@@ -167,8 +156,8 @@ def runs_of(study: str, samples: Sequence[Sample], fold_of: dict[str, int], lock
     return runs
 
 
-def _where(samples: Sequence[Sample], choose: Choose) -> tuple[int, ...]:
-    return tuple(i for i, sample in enumerate(samples) if choose(sample))
+def _positions(chosen: Iterable[bool]) -> tuple[int, ...]:
+    return tuple(i for i, so in enumerate(chosen) if so)
 
 
 def _few(labels: Sequence[str], groups: Sequence[str], shots: int) -> list[int]:

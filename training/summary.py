@@ -94,11 +94,17 @@ def _figures(study: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     if study == "classes":
         return _rejection(outcomes[0])
     scored = [item for outcome in outcomes for item in answers(outcome)]
-    four = [item for outcome in outcomes for item in answers(outcome, FOUR) if item.sample.label in FOUR]
+    four = [
+        (item, located)
+        for outcome in outcomes
+        for item, located in zip(answers(outcome, FOUR), outcome.located, strict=True)
+        if item.sample.label in FOUR
+    ]
     figures: dict[str, Any] = {"all_labels": _short(scored)}
     if four:
-        figures["four_classes"] = _short(four)
-        figures["field_mode_of_four"] = _short(_missed(outcomes))
+        figures["four_classes"] = _short([item for item, _ in four])
+        in_field = [item if located else item._replace(said=MISSED, prediction=None) for item, located in four]
+        figures["field_mode_of_four"] = _short(in_field)
     calibrated = reliability(scored)
     figures["expected_calibration_error"] = calibrated and round(calibrated.ece, 4)
     return figures
@@ -112,16 +118,6 @@ def _short(scored: Sequence[Scored]) -> dict[str, Any]:
     if len({item.sample.group for item in scored}) <= 12:
         found["slides"] = [asdict(photograph) for photograph in by_photograph(scored)]
     return found
-
-
-def _missed(outcomes: Sequence[Outcome]) -> list[Scored]:
-    """Answers among four classes where a cell that the locator does not find is an error."""
-    return [
-        item if located else item._replace(said=MISSED, prediction=None)
-        for outcome in outcomes
-        for item, located in zip(answers(outcome, FOUR), outcome.located, strict=True)
-        if item.sample.label in FOUR
-    ]
 
 
 def _rejection(outcome: Outcome) -> dict[str, Any]:

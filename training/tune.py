@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 
 from edge_wbc.errors import SourceError, UsageError
+from edge_wbc.manifest import sha256
 from edge_wbc.types import Pixels
 from training import weights
 from training.augment import centre
 from training.check import Folders
 from training.datasets import Sample, deal_folds
-from training.files import sha256
 from training.leukonet import Leukonet
 
 HELD_OUT = 5

@@ -15,14 +15,13 @@ from export.graph import (  # noqa: E402
     Decision,
     GateFailedError,
     fit_temperature,
-    logits_of,
     probabilities_of,
     write_graph,
 )
 from export.onnx import to_onnx  # noqa: E402
 from export.plain import plain_graph  # noqa: E402
 from training import weights  # noqa: E402
-from training.leukonet import Architecture, Leukonet  # noqa: E402
+from training.leukonet import Architecture, Leukonet, logits_of  # noqa: E402
 
 SHIPPED = ("leukonet", "leukonet-4")
 DECISION = Decision(1.5, 0.5, "for a test")
