@@ -185,8 +185,8 @@ def study(name: str, data: Path, out: Path, jobs: int, smoke: bool, as_json: boo
     from training.summary import show_summary, summarise
 
     samples = read_all(data) + read_negatives(data)
-    if smoke:
-        samples = samples[::40]
+    if smoke:  # apart: its few crops and two-step networks must never be taken for those of the study
+        samples, out = samples[::40], out / "smoke"
     runs = runs_of(name, samples, folds(), locked_groups())
     out.mkdir(parents=True, exist_ok=True)
     with progress("cutting crops", len(samples)) as advance:
