@@ -22,7 +22,7 @@ from training.leukonet import Architecture, Leukonet
 from training.log import Log
 from training.pack import write_pack
 from training.prepare import Cells, join_same_images, read_folder, read_packed
-from training.train import RECIPES, TUNE, Recipe, Step, fit, labels_in, record
+from training.train import RECIPES, TUNE, Recipe, Step, arithmetic, fit, labels_in, record, training_device
 from training.tune import Start, absent, hold_out, open_start, refuse_unknown, right
 
 WIDTH_STEP = 32
@@ -184,7 +184,7 @@ class _Plan:
         """What must be the same for a run to be gone on with."""
         names = {"cells_sha256": "cells", "images_sha256": "images", "start": "weights to start from"}
         same = {shown: self.notes[name] for name, shown in names.items() if name in self.notes}
-        return {**self.notes["recipe"], **self.notes["architecture"], **same}
+        return {**self.notes["recipe"], **self.notes["architecture"], **same, "arithmetic": self.notes["arithmetic"]}
 
 
 def _plan(order: Order) -> _Plan:
@@ -212,6 +212,7 @@ def _plan(order: Order) -> _Plan:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "arithmetic": arithmetic(training_device()),
     }
     if everything.quality is not None:
         notes["pack_quality"] = everything.quality

@@ -65,6 +65,22 @@ class Step:
     learning_rate: float
 
 
+def training_device() -> torch.device:
+    """A GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def arithmetic(device: torch.device) -> str:
+    """``bfloat16`` where the device computes in it, ``float32`` elsewhere: there bfloat16 is emulated.
+
+    On an AVX2 processor a step in emulated bfloat16 took 2.9 s, in float32 0.26 s.
+    """
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else "float32"
+
+
 def labels_in(samples: Sequence[Sample]) -> tuple[str, ...]:
     """The labels that occur, in the project's order.
 
@@ -121,7 +137,8 @@ def fit(
     :raises KeyboardInterrupt: interrupted; the step is in the checkpoint.
     """
     labels = start[1] if start else labels_in(samples)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = training_device()
+    halved = arithmetic(device) == "bfloat16"
     torch.manual_seed(recipe.seed)
     generator = torch.Generator(device).manual_seed(recipe.seed)
     order = np.random.default_rng(recipe.seed)
@@ -149,7 +166,7 @@ def fit(
             group["lr"] = rate
         chosen = np.sort(order.choice(len(samples), recipe.batch, p=weights))
         x = augment(torch.from_numpy(crops[chosen]).to(device), generator, size, recipe.augmentation)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=halved):
             logits = network(x.contiguous(memory_format=torch.channels_last))
         loss = functional.cross_entropy(
             logits.float(), targets[chosen].to(device), label_smoothing=recipe.label_smoothing

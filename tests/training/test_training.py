@@ -15,7 +15,7 @@ from training.augment import Augmentation, _swap, augment, centre  # noqa: E402
 from training.crops import box_of, run_time_crops, stored_crops  # noqa: E402
 from training.datasets import Sample, read_class_folders  # noqa: E402
 from training.leukonet import CROP_PX, Architecture, Leukonet, as_input, normalise_crop  # noqa: E402
-from training.train import Recipe, fit, labels_in, sampling_weights  # noqa: E402
+from training.train import Recipe, arithmetic, fit, labels_in, sampling_weights  # noqa: E402
 
 
 @pytest.fixture
@@ -206,3 +206,12 @@ def test_bad_weights_are_refused_in_one_line(tmp_path, small):
     weights.save(tmp_path / "nan.safetensors", small, ("neutrophil", "monocyte"), {})
     with pytest.raises(ModelError, match="not finite"):
         weights.load(tmp_path / "nan.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"), [({"avx2": True}, "float32"), ({"avx512_f": True, "avx512_bf16": True}, "bfloat16")]
+)
+def test_half_precision_only_where_the_processor_computes_in_it(monkeypatch, able, expected):
+    """Emulated, a step takes eleven times as long."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert arithmetic(torch.device("cpu")) == expected
