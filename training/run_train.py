@@ -79,7 +79,7 @@ def run(order: Order) -> int:
 def architecture_of(size: int | None, widths: str | None) -> Architecture:
     """The default one but for what is said.
 
-    :param widths: channels of the stages, as ``64,96,128``.
+    :param widths: channels of the stages, as ``32,64,128``.
     :raises UsageError: widths that no tensor core runs well, or another number of them than there are stages.
     """
     architecture = Architecture(0)
@@ -91,9 +91,9 @@ def architecture_of(size: int | None, widths: str | None) -> Architecture:
     try:
         channels = tuple(int(width) for width in widths.split(","))
     except ValueError:
-        raise UsageError(f"--widths {widths}: not numbers; write {stages} of them as 64,96,128") from None
+        raise UsageError(f"--widths {widths}: not numbers; write {stages} of them as 32,64,128") from None
     if len(channels) != stages:
-        raise UsageError(f"--widths {widths}: the network has {stages} stages; write {stages} numbers as 64,96,128")
+        raise UsageError(f"--widths {widths}: the network has {stages} stages; write {stages} numbers as 32,64,128")
     if any(width <= 0 or width % WIDTH_STEP for width in channels):
         raise UsageError(
             f"--widths {widths}: INT8 tensor cores take channels by {WIDTH_STEP}; use multiples of {WIDTH_STEP}"

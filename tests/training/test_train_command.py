@@ -292,7 +292,7 @@ def test_lists_that_are_broken_are_refused_in_one_line(train, tmp_path):
     [
         (("--widths", "64,96,100"), 2, ("INT8 tensor cores", "multiples of 32")),
         (("--widths", "64,96"), 2, ("3 stages",)),
-        (("--widths", "wide"), 2, ("not numbers", "64,96,128")),
+        (("--widths", "wide"), 2, ("not numbers", "32,64,128")),
         (("--from", "resnet"), 2, ("neither a shipped model (leukonet", "nor a weights file")),
         (("--from", "leukonet", "--model", "leukonet-4"), 2, ("leave --model",)),
         (("--from", "leukonet", "--size", "64"), 2, ("leave --model, --size",)),
