@@ -38,6 +38,7 @@ class Order:
     start: str | None = None
     size: int | None = None
     widths: str | None = None
+    blocks: str | None = None
     steps: int | None = None
     seed: int = 1
     pack: Path | None = None
@@ -57,6 +58,7 @@ class Order:
             "--from": self.start and Path(self.start).name,
             "--size": self.size,
             "--widths": self.widths,
+            "--blocks": self.blocks,
             "--steps": self.steps,
             "--seed": self.seed,
         }
@@ -76,36 +78,41 @@ def run(order: Order) -> int:
     return _pack(order, order.pack) if order.pack else _train(order)
 
 
-def architecture_of(size: int | None, widths: str | None) -> Architecture:
+def architecture_of(size: int | None = None, widths: str | None = None, blocks: str | None = None) -> Architecture:
     """The default one but for what is said.
 
     :param widths: channels of the stages, as ``32,64,128``.
-    :raises UsageError: widths that no tensor core runs well, or another number of them than there are stages.
+    :param blocks: residual blocks of the stages, as ``1,2,2``.
+    :raises UsageError: widths that no tensor core runs well, or not one number for each stage.
     """
     architecture = Architecture(0)
     if size is not None:
         architecture = replace(architecture, size=size)
-    if widths is None:
-        return architecture
-    stages = len(architecture.blocks)
-    try:
-        channels = tuple(int(width) for width in widths.split(","))
-    except ValueError:
-        raise UsageError(f"--widths {widths}: not numbers; write {stages} of them as 32,64,128") from None
-    if len(channels) != stages:
-        raise UsageError(f"--widths {widths}: the network has {stages} stages; write {stages} numbers as 32,64,128")
-    if any(width <= 0 or width % WIDTH_STEP for width in channels):
-        raise UsageError(
-            f"--widths {widths}: INT8 tensor cores take channels by {WIDTH_STEP}; use multiples of {WIDTH_STEP}"
-        )
-    return replace(architecture, widths=channels)
+    if widths is not None:
+        architecture = replace(architecture, widths=_numbers("--widths", widths, architecture.widths))
+        if any(width % WIDTH_STEP for width in architecture.widths):
+            raise UsageError(
+                f"--widths {widths}: INT8 tensor cores take channels by {WIDTH_STEP}; use multiples of {WIDTH_STEP}"
+            )
+    if blocks is not None:
+        architecture = replace(architecture, blocks=_numbers("--blocks", blocks, architecture.blocks))
+    return architecture
+
+
+def _numbers(option: str, said: str, default: tuple[int, ...]) -> tuple[int, ...]:
+    """:raises UsageError: not a number from 1 on for each stage."""
+    parts = [part.strip() for part in said.split(",")]
+    if len(parts) != len(default) or not all(part.isdecimal() and int(part) for part in parts):
+        example = ",".join(map(str, default))
+        raise UsageError(f"{option} {said}: not {len(default)} numbers, one for each stage; write them as {example}")
+    return tuple(int(part) for part in parts)
 
 
 def _check(order: Order) -> None:
     """:raises UsageError: what was asked for does not go together."""
-    if order.start and (order.model or order.size or order.widths):
-        raise UsageError("--from goes on with the network as it is; leave --model, --size and --widths out")
-    if order.pack and (order.start or order.out or order.widths or order.steps):
+    if order.start and (order.model or order.size or order.widths or order.blocks):
+        raise UsageError("--from goes on with the network as it is; leave --model, --size, --widths and --blocks out")
+    if order.pack and (order.start or order.out or order.widths or order.blocks or order.steps):
         raise UsageError("--pack writes the data alone; it goes with --data, --model, --size and --smoke")
     if order.pack and order.data.is_file():
         raise UsageError(f"--pack {order.pack}: {order.data} is a pack already; give the folder it was written from")
@@ -133,7 +140,7 @@ def _cells(order: Order) -> Cells:
 def _pack(order: Order, path: Path) -> int:
     cells = _cells(order)
     with progress("cutting crops", len(cells.samples)) as advance:
-        crops = cells.cut(architecture_of(order.size, None).size, advance)
+        crops = cells.cut(architecture_of(order.size).size, advance)
     with progress("packing", len(cells.samples)) as advance:
         written = write_pack(path, cells.samples, cells.locked, crops, cells.root, advance)
     if order.as_json:
@@ -189,7 +196,7 @@ class _Plan:
 
 def _plan(order: Order) -> _Plan:
     start = open_start(order.start) if order.start else None
-    architecture = start.network.architecture if start else architecture_of(order.size, order.widths)
+    architecture = start.network.architecture if start else architecture_of(order.size, order.widths, order.blocks)
     everything = _cells(order)
     everything.check_size(architecture.size)
     cells = everything.training()

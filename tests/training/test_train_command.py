@@ -133,11 +133,27 @@ def test_ctrl_c_and_on_again_end_with_the_weights_of_an_uninterrupted_run(cells,
 
 def test_the_weights_say_how_to_repeat_the_run(train, cells, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = train("--data", cells, "--steps", 2, "--smoke", "--seed", 5, "--size", 64, "--widths", "32,32,64", "--json")
+    done = train(
+        "--data",
+        cells,
+        "--steps",
+        2,
+        "--smoke",
+        "--seed",
+        5,
+        "--size",
+        64,
+        "--widths",
+        "32,32,64",
+        "--blocks",
+        "1,1,2",
+        "--json",
+    )
     assert done.code == 0
     network, labels, record = weights.load(tmp_path / "leukonet.safetensors")
     assert labels == ("neutrophil", "lymphocyte", "monocyte")
     assert (network.architecture.size, network.architecture.widths) == (64, (32, 32, 64))
+    assert network.architecture.blocks == (1, 1, 2)
     assert record == json.loads(json.dumps({key: done.json[key] for key in record}))
     assert record["recipe"]["seed"] == 5
     assert record["images"] == {"cells/lymphocyte": 6, "cells/monocyte": 6, "cells/neutrophil": 6}
@@ -145,7 +161,8 @@ def test_the_weights_say_how_to_repeat_the_run(train, cells, tmp_path, monkeypat
     assert record["threads"] == torch.get_num_threads()
     assert len(record["cells_sha256"]) == len(record["images_sha256"]) == 64
     assert record["command"] == (
-        "edge-wbc train --data DATA --size 64 --widths 32,32,64 --steps 2 --seed 5 --smoke --out leukonet.safetensors"
+        "edge-wbc train --data DATA --size 64 --widths 32,32,64 --blocks 1,1,2 --steps 2 --seed 5 --smoke "
+        "--out leukonet.safetensors"
     )
     again = record["command"].replace("DATA", str(cells)).replace("leukonet.saf", "again.saf").split()[2:]
     assert train(*again).code == 0
@@ -291,8 +308,9 @@ def test_lists_that_are_broken_are_refused_in_one_line(train, tmp_path):
     ("arguments", "code", "texts"),
     [
         (("--widths", "64,96,100"), 2, ("INT8 tensor cores", "multiples of 32")),
-        (("--widths", "64,96"), 2, ("3 stages",)),
-        (("--widths", "wide"), 2, ("not numbers", "32,64,128")),
+        (("--widths", "64,96"), 2, ("not 3 numbers", "32,64,128")),
+        (("--widths", "wide"), 2, ("not 3 numbers", "32,64,128")),
+        (("--blocks", "1,0,2"), 2, ("not 3 numbers", "1,2,2")),
         (("--from", "resnet"), 2, ("neither a shipped model (leukonet", "nor a weights file")),
         (("--from", "leukonet", "--model", "leukonet-4"), 2, ("leave --model",)),
         (("--from", "leukonet", "--size", "64"), 2, ("leave --model, --size",)),
