@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--from", "start", help="Go on from a shipped model, or a weights file, with a few cells of your own.")
 @click.option("--size", type=click.Choice(["64", "96", "128"]), help="Side of the crop in pixels.  [default: 64]")
-@click.option("--widths", help="Channels of the three stages, multiples of 32.  [default: 32,64,128]")
+@click.option("--widths", help="Channels of the three stages, multiples of 32.  [default: 64,96,128]")
 @click.option("--blocks", help="Residual blocks of the three stages.  [default: 1,2,2]")
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: what the recipe says]")
 @click.option("--seed", type=int, default=1, show_default=True)

@@ -81,7 +81,7 @@ def run(order: Order) -> int:
 def architecture_of(size: int | None = None, widths: str | None = None, blocks: str | None = None) -> Architecture:
     """The default one but for what is said.
 
-    :param widths: channels of the stages, as ``32,64,128``.
+    :param widths: channels of the stages, as ``64,96,128``.
     :param blocks: residual blocks of the stages, as ``1,2,2``.
     :raises UsageError: widths that no tensor core runs well, or not one number for each stage.
     """

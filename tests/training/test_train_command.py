@@ -308,8 +308,8 @@ def test_lists_that_are_broken_are_refused_in_one_line(train, tmp_path):
     ("arguments", "code", "texts"),
     [
         (("--widths", "64,96,100"), 2, ("INT8 tensor cores", "multiples of 32")),
-        (("--widths", "64,96"), 2, ("not 3 numbers", "32,64,128")),
-        (("--widths", "wide"), 2, ("not 3 numbers", "32,64,128")),
+        (("--widths", "64,96"), 2, ("not 3 numbers", "64,96,128")),
+        (("--widths", "wide"), 2, ("not 3 numbers", "64,96,128")),
         (("--blocks", "1,0,2"), 2, ("not 3 numbers", "1,2,2")),
         (("--from", "resnet"), 2, ("neither a shipped model (leukonet", "nor a weights file")),
         (("--from", "leukonet", "--model", "leukonet-4"), 2, ("leave --model",)),
