@@ -77,6 +77,8 @@ class Manifest(_Group):
     training: dict[str, Any]
     parity: dict[str, Any]
     metrics: dict[str, Any] = {}
+    calibration: dict[str, Any] = {}
+    """Of INT8 graphs: method, seed, and the images that gave the ranges."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("training.cli:evaluate", "Score a model on labelled images."),
     "study": ("training.cli:study", "Train and try networks to measure how far one can be trusted."),
     "export": ("export.cli:export", "Turn weights into a verified graph with its manifest."),
-    "calibrate": ("calibration.cli:calibrate", "Hold a quantised graph against what TensorRT takes."),
+    "calibrate": ("calibration.cli:calibrate", "Turn a graph into INT8, judged class by class; lint anyone's."),
     "verify": ("export.cli:verify", "Hold every engine against the reference on real cells."),
     "front": ("export.cli:front", "Time graphs beside published small networks, and draw both."),
     "bench": ("edge_wbc.cli.bench:bench", "Measure the pipeline beside the loop most people write."),

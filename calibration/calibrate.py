@@ -1,0 +1,193 @@
+"""An fp32 model and labelled cells → an INT8 model: every method tried, the best by the gate taken, its record kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT, Gate, judge
+from calibration.observe import METHODS, observe, range_of
+from calibration.quantize import quantise, quantised_tensors, read_float_graph
+from calibration.sampling import choose, listed
+from edge_wbc.engines.base import ENGINES, installed, open_engine
+from edge_wbc.errors import ModelError, SourceError, UsageError
+from edge_wbc.manifest import Model, manifest_path, sha256, write_manifest
+from edge_wbc.types import Pixels
+from training.crops import run_time_crops
+from training.datasets import Sample, locked_groups, read_all
+from training.files import write_whole
+from training.negatives import read_negatives
+
+REFERENCE = "onnxruntime"
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Cells to calibrate on, and others, of other photographs, to judge by."""
+
+    calibrating: list[Sample]
+    judging: list[Sample]
+    locked: bool
+    """Whether those to judge by are the locked groups; otherwise what calibration did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One method, on the reference engine, and whether another engine names the same classes."""
+
+    method: str
+    graph: onnx.ModelProto
+    gate: Gate
+    same_label: dict[str, float]
+    """By other engine: share of crops that it and the reference name alike, both running the INT8 graph."""
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """What makes a method better: passing, then agreement with fp32, then the smaller worst difference."""
+        return self.gate.passed, self.gate.agreement, -self.gate.worst_difference
+
+
+def cells_of(data: Path, model: Model, count: int, seed: int) -> Cells:
+    """Choose from a folder laid out as for training, or of class folders.
+
+    :raises SourceError: nothing of the model's classes, or nothing left to judge by.
+    """
+    names = model.manifest.labels.names
+    samples = [sample for sample in [*read_all(data), *read_negatives(data)] if sample.label in names]
+    if not samples:
+        raise SourceError(f"{data}: no cell of a class that {model.manifest.model.name} knows; name the folders so")
+    locked = locked_groups()
+    judging = [sample for sample in samples if sample.group in locked]
+    chosen = choose([sample for sample in samples if sample.group not in locked], count, seed)
+    if not judging:
+        taken = {sample.group for sample in chosen}
+        judging = [sample for sample in samples if sample.group not in taken]
+    if not chosen or not judging:
+        raise SourceError(f"{data}: {len(samples)} cells are too few to calibrate and to judge; give more, or --count")
+    return Cells(chosen, judging, any(sample.group in locked for sample in judging))
+
+
+def warnings(cells: Cells, count: int) -> list[str]:
+    """What a person should know of the calibrating cells, a line each."""
+    labels = {sample.label for sample in cells.calibrating}
+    said = []
+    if len(labels) == 1:
+        said.append(f"only cells of one class, {min(labels)}, calibrate: ranges may be too narrow for the others")
+    if len(cells.calibrating) < count:
+        said.append(f"{len(cells.calibrating)} cells calibrate, {count} were asked for: there are no more")
+    return said
+
+
+def try_methods(
+    model: Model,
+    methods: Sequence[str],
+    calibrating: Pixels,
+    judging: Pixels,
+    truth: Sequence[str],
+    progress: Callable[[int], None],
+) -> list[Tried]:
+    """Quantise by each method and hold each graph against the fp32 graph, best first.
+
+    :param calibrating: uint8 (N, S, S, 3) BGR crops; ``judging`` likewise, with their labels ``truth``.
+    :param progress: called with the number of crops run, up to 2 N.
+    :raises ModelError: the graph can't be quantised.
+    """
+    floats = read_float_graph(model.graph)
+    histograms = observe(floats, quantised_tensors(floats), calibrating, progress)
+    before = _infer(REFERENCE, model, judging)
+    others = [name for name in ENGINES if name != REFERENCE and installed(name)]
+    tried = []
+    for method in methods:
+        graph = quantise(floats, {name: range_of(held, method) for name, held in histograms.items()})
+        with TemporaryDirectory(prefix="edge-wbc-int8-") as scratch:
+            path = Path(scratch, "int8.onnx")
+            path.write_bytes(graph.SerializeToString(deterministic=True))
+            int8 = Model(model.manifest, path)
+            after = _infer(REFERENCE, int8, judging)
+            alike = {
+                name: float((_infer(name, int8, judging).argmax(axis=1) == after.argmax(axis=1)).mean())
+                for name in others
+            }
+        tried.append(Tried(method, graph, judge(before, after, truth, model.manifest.labels.names), alike))
+    return sorted(tried, key=lambda item: item.rank, reverse=True)
+
+
+def write_int8(out: Path, model: Model, best: Tried, cells: Cells, data: Path, seed: int) -> Model:
+    """Write the graph and its manifest; what the manifest says of fp32 accuracy is left out of it.
+
+    :raises OutputFailed: can't be written.
+    """
+    rows = listed(cells.calibrating, data)
+    content = best.graph.SerializeToString(deterministic=True)
+    write_whole(out, content, "make room, then start the same command again")
+    given = model.manifest
+    calibration: dict[str, Any] = {
+        "method": best.method,
+        "seed": seed,
+        "images": len(rows),
+        "per_class": dict(sorted(Counter(sample.label for sample in cells.calibrating).items())),
+        "list_sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
+        "list": rows,
+    }
+    parity = {
+        "against": {"graph": given.graph.file, "sha256": given.graph.sha256, "precision": given.graph.precision},
+        "crops_from": "locked groups" if cells.locked else "cells that did not calibrate",
+        "gate": {"least_agreement": LEAST_AGREEMENT, "largest_loss_of_recall": LARGEST_LOSS},
+        **asdict(best.gate),
+        "same_label_in": best.same_label,
+    }
+    manifest = given.model_copy(
+        update={
+            "model": given.model.model_copy(update={"name": out.stem}),
+            "graph": given.graph.model_copy(
+                update={"file": out.name, "sha256": sha256(out), "precision": "int8", "opset": _opset(best.graph)}
+            ),
+            "parity": parity,
+            "metrics": {},
+            "calibration": calibration,
+        }
+    )
+    write_manifest(manifest_path(out), manifest)
+    return Model(manifest, out)
+
+
+def crops_for(samples: Sequence[Sample], model: Model, progress: Callable[[int], None]) -> Pixels:
+    """uint8 (len(samples), S, S, 3) BGR: what the live pipeline cuts.
+
+    :raises SourceError: an image can't be read.
+    """
+    return run_time_crops(samples, progress, model.manifest.input.size_px)
+
+
+def check(model: Model, methods: Sequence[str], out: Path) -> None:
+    """:raises UsageError: an unknown method, or a place that takes no graph.
+    :raises ModelError: the model is no fp32 model.
+    """
+    if unknown := [method for method in methods if method not in METHODS]:
+        raise UsageError(f"--method {unknown[0]}: use one of {', '.join(METHODS)}")
+    if out.suffix != ".onnx" or not out.parent.is_dir():
+        raise UsageError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
+    if model.manifest.graph.precision != "fp32":
+        raise ModelError(f"{model.graph}: {model.manifest.graph.precision} already; give the fp32 graph it came from")
+
+
+def _infer(engine: str, model: Model, crops: Pixels) -> npt.NDArray[np.float32]:
+    opened = open_engine(engine, model)
+    try:
+        return np.concatenate([opened.infer(crops[i : i + 32]).probabilities for i in range(0, len(crops), 32)])
+    finally:
+        opened.close()
+
+
+def _opset(graph: onnx.ModelProto) -> int:
+    return next(int(item.version) for item in graph.opset_import if item.domain == "")

@@ -1,0 +1,146 @@
+"""An fp32 graph and the ranges of its tensors → its INT8 graph, Q/DQ pairs where TensorRT fuses them.
+
+Symmetric int8 throughout: one scale a channel for the weights of convolutions, one a tensor for activations, scales
+float32. Biases, the last layer and whatever is no convolution stay in floating point. ``calibration.lint`` has the
+last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import NodeProto, helper, numpy_helper
+
+from calibration.lint import lint
+from calibration.observe import LEVELS
+from calibration.view import DEQUANTIZE, QUANTIZE, View, name_of, read_graph
+from edge_wbc.errors import ModelError
+
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+_CHANNELS = {"Conv": 0, "ConvTranspose": 1}
+"""Axis of a convolution's weights along which its output channels lie."""
+
+
+def read_float_graph(path: Path) -> onnx.ModelProto:
+    """:raises ModelError: no graph, quantised already, nothing to quantise, or weights that are no numbers."""
+    model = read_graph(path)
+    view = View(model)
+    if view.of_type(QUANTIZE, DEQUANTIZE):
+        raise ModelError(f"{path}: quantised already; give the fp32 graph it came from")
+    if not _convolutions(view):
+        raise ModelError(f"{path}: no convolution in it that INT8 would speed up; give a convolutional network's graph")
+    for name, value in view.constants.items():
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ModelError(f"{path}: {name} holds values that are no finite numbers; export the graph again")
+    return model
+
+
+def quantised_tensors(model: onnx.ModelProto) -> list[str]:
+    """The activations that get a Q/DQ pair, in the order of the graph."""
+    return list(dict.fromkeys(node.input[place] for node, place in _places(View(model))))
+
+
+def quantise(model: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelProto:
+    """The INT8 graph.
+
+    :param ranges: by tensor, the absolute value that 127 stands for; of all that ``quantised_tensors`` names.
+    :raises ModelError: TensorRT would refuse, or not fuse, what came out.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    view = View(result)
+    places, convolutions = _places(view), _convolutions(view)
+    pairs: dict[str, list[NodeProto]] = {}
+    for node, place in places:
+        tensor = node.input[place]
+        if tensor not in pairs:
+            pairs[tensor] = _pair(result, tensor, np.float32(ranges[tensor] / LEVELS))
+        node.input[place] = pairs[tensor][1].output[0]
+    for node in convolutions:
+        weights = view.constants[node.input[1]]
+        axis = _CHANNELS[node.op_type]
+        largest = np.abs(weights).max(axis=tuple(i for i in range(weights.ndim) if i != axis))
+        scales = (np.where(largest > 0, largest, 1) / LEVELS).astype(np.float32)  # a dead channel stays dead
+        pairs[node.input[1]] = _pair(result, node.input[1], scales, axis)
+        node.input[1] = pairs[node.input[1]][1].output[0]
+    _insert(result, pairs)
+    findings = lint(result)
+    if findings:
+        raise ModelError(f"quantised, {findings[0].node}: {findings[0].text}; this graph can't be quantised so far")
+    return result
+
+
+def _convolutions(view: View) -> list[NodeProto]:
+    return [node for node in view.of_type(*CONVOLUTIONS) if view.constant(node, 1) is not None]
+
+
+def _places(view: View) -> list[tuple[NodeProto, int]]:
+    """Each input of a node that is to be quantised."""
+    convolutions = {name_of(node) for node in _convolutions(view)}
+    places: list[tuple[NodeProto, int]] = []
+    for node in view.nodes:
+        if node.op_type == "Add":
+            places += [(node, place) for place in _skips(view, node, convolutions)]
+        elif (
+            name_of(node) in convolutions
+            or node.op_type == "MaxPool"
+            or (node.op_type == "GlobalAveragePool" and _ends_convolution(view, node.input[0], convolutions))
+        ):
+            places.append((node, 0))
+    return places
+
+
+def _skips(view: View, node: NodeProto, convolutions: set[str]) -> list[int]:
+    """The input of a sum that is quantised: the one that the convolution before the sum is not fused with."""
+    makers = [view.maker(name) for name in node.input]
+    fused = [
+        place
+        for place, maker in enumerate(makers)
+        if maker is not None and name_of(maker) in convolutions and len(view.users(maker)) == 1
+    ]
+    return [1 - fused[0]] if fused and node.input[1 - fused[0]] not in view.constants else []
+
+
+def _ends_convolution(view: View, tensor: str, convolutions: set[str]) -> bool:
+    """Whether a tensor is a convolution's output, but for a sum and an activation."""
+    maker = view.maker(tensor)
+    while maker is not None and name_of(maker) not in convolutions:
+        if maker.op_type == "Add":
+            makers = map(view.maker, maker.input)
+            return any(item is not None and name_of(item) in convolutions for item in makers)
+        maker = view.maker(maker.input[0]) if maker.op_type in ("Relu", "Clip", "LeakyRelu") else None
+    return maker is not None
+
+
+def _pair(
+    model: onnx.ModelProto, tensor: str, scale: np.float32 | npt.NDArray[np.float32], axis: int | None = None
+) -> list[NodeProto]:
+    """A Q and its DQ for a tensor; their constants go into the graph, they themselves do not."""
+    scales = np.asarray(scale, np.float32)
+    constants = [(f"{tensor}.scale", scales), (f"{tensor}.zero", np.zeros(scales.shape, np.int8))]
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants)
+    shared = [name for name, _ in constants]
+    along = {} if axis is None else {"axis": axis}
+    name = tensor.removesuffix(".out")
+    return [
+        helper.make_node(QUANTIZE, [tensor, *shared], [f"{tensor}.int8"], name=f"{name}.quantize", **along),
+        helper.make_node(
+            DEQUANTIZE, [f"{tensor}.int8", *shared], [f"{tensor}.back"], name=f"{name}.dequantize", **along
+        ),
+    ]
+
+
+def _insert(model: onnx.ModelProto, pairs: Mapping[str, list[NodeProto]]) -> None:
+    """Each pair behind what makes its tensor; those of constants and inputs first."""
+    nodes = list(model.graph.node)
+    made = {name for node in nodes for name in node.output}
+    ordered = [item for tensor, pair in pairs.items() if tensor not in made for item in pair]
+    for node in nodes:
+        ordered.append(node)
+        ordered += [item for name in node.output for item in pairs.get(name, ())]
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)

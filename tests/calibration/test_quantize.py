@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="onnx is not installed: no graph can be quantised")
+
+from onnx import numpy_helper  # noqa: E402
+
+from calibration.lint import lint  # noqa: E402
+from calibration.observe import observe, range_of  # noqa: E402
+from calibration.quantize import quantise, quantised_tensors, read_float_graph  # noqa: E402
+from calibration.view import View  # noqa: E402
+from edge_wbc.errors import ModelError  # noqa: E402
+
+
+def ignore(done):
+    pass
+
+
+def test_the_shipped_graph_becomes_one_that_tensorrt_fuses(int8):
+    assert lint(int8) == []
+    view = View(int8)
+    assert view.of_type("Conv")
+    assert all(view.made_by(conv, 0, "DequantizeLinear") for conv in view.of_type("Conv"))
+    assert view.made_by(view.of_type("Gemm")[0], 0, "DequantizeLinear") is None  # the last layer stays in float
+    before_the_stem = [node.name for node in int8.graph.node if node.name.startswith("input.")]
+    assert [name for name in before_the_stem if "quantize" in name] == [
+        "input.normalised.quantize",
+        "input.normalised.dequantize",
+    ]
+
+
+def test_scales_are_those_of_the_ranges_and_of_each_channels_weights(model, int8):
+    constants = View(int8).constants
+    weights = View(onnx.load(model.graph)).constants["stage2.block1.conv1.weight"]
+    assert np.allclose(constants["stage2.block1.conv1.weight.scale"], np.abs(weights).max(axis=(1, 2, 3)) / 127)
+    assert constants["input.normalised.out.scale"].shape == ()
+
+
+def test_the_same_ranges_give_the_same_bytes(model):
+    floats = read_float_graph(model.graph)
+    ranges = dict.fromkeys(quantised_tensors(floats), 4.0)
+    one, other = (quantise(floats, ranges).SerializeToString(deterministic=True) for _ in range(2))
+    assert one == other
+
+
+def test_a_graph_that_the_linter_complains_of_is_not_given_out(model, monkeypatch):
+    floats = read_float_graph(model.graph)
+    monkeypatch.setattr("calibration.quantize._skips", lambda *_: [])
+    with pytest.raises(ModelError, match=r"stage1\.block1\.add: the skip branch is not quantised"):
+        quantise(floats, dict.fromkeys(quantised_tensors(floats), 4.0))
+
+
+def test_dead_channels_and_tensors_give_scales_that_can_be_used(model):
+    floats = read_float_graph(model.graph)
+    tensor = next(item for item in floats.graph.initializer if item.name == "stem.weight")
+    dead = numpy_helper.to_array(tensor).copy()
+    dead[3] = 0
+    tensor.CopyFrom(numpy_helper.from_array(dead, "stem.weight"))
+    held = observe(floats, quantised_tensors(floats), np.full((4, 64, 64, 3), 130, np.uint8), ignore)
+    assert held["input.normalised.out"].largest == 0  # an even crop
+    assert lint(quantise(floats, {name: range_of(item, "mse") for name, item in held.items()})) == []
+
+
+def test_depthwise_convolutions_max_pools_and_joined_branches_of_other_networks():
+    """Convolutions and the pool are quantised; Concat and what has no weights stay in floating point."""
+    from tests.calibration.test_lint import Net
+
+    net = Net()
+    x = net.node("Cast", "cast", ["crops"], to=onnx.TensorProto.FLOAT)
+    x = net.node("Relu", "relu", [net.conv("first", x, inputs=3, quantised=False)])
+    x = net.node("MaxPool", "maxpool", [x], kernel_shape=[2, 2])
+    deep = net.constant("deep.weight", np.ones((32, 1, 3, 3), np.float32))
+    left = net.node("Conv", "deep", [x, deep], group=32, pads=[1, 1, 1, 1])
+    x = net.node("Concat", "join", [left, net.conv("right", x, quantised=False)], axis=1)
+    floats = net.model(x)
+    tensors = quantised_tensors(floats)
+    assert tensors == ["cast.out", "relu.out", "maxpool.out"]
+    graph = quantise(floats, dict.fromkeys(tensors, 4.0))
+    assert View(graph).made_by(View(graph).of_type("Concat")[0], 0, "DequantizeLinear") is None
+
+
+def test_a_quantised_graph_no_convolution_and_weights_that_are_no_numbers_are_refused(model, int8, tmp_path):
+    path = tmp_path / "x.onnx"
+    onnx.save(int8, path)
+    with pytest.raises(ModelError, match="quantised already"):
+        read_float_graph(path)
+    graph = onnx.load(model.graph)
+    tensor = next(item for item in graph.graph.initializer if item.name == "stem.bias")
+    tensor.CopyFrom(numpy_helper.from_array(np.full(tensor.dims, np.nan, np.float32), "stem.bias"))
+    onnx.save(graph, path)
+    with pytest.raises(ModelError, match=r"stem\.bias holds values"):
+        read_float_graph(path)
+    from tests.calibration.test_lint import Net
+
+    net = Net()
+    onnx.save(net.model(net.node("Abs", "abs", ["crops"])), path)
+    with pytest.raises(ModelError, match="no convolution"):
+        read_float_graph(path)
