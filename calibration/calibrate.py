@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from calibration.frames import SOURCE as UNLABELLED
 from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT, Gate, judge
 from calibration.observe import METHODS, observe, range_of
 from calibration.quantize import quantise, quantised_tensors, read_float_graph
-from calibration.sampling import choose, listed
+from calibration.sampling import choose, every_second_group, listed
 from edge_wbc.engines.base import ENGINES, installed, open_engine
 from edge_wbc.errors import ModelError, SourceError, UsageError
 from edge_wbc.manifest import Model, manifest_path, sha256, write_manifest
@@ -57,24 +58,31 @@ class Tried:
         return self.gate.passed, self.gate.agreement, -self.gate.worst_difference
 
 
-def cells_of(data: Path, model: Model, count: int, seed: int) -> Cells:
-    """Choose from a folder laid out as for training, or of class folders.
+def labelled(data: Path, model: Model) -> list[Sample]:
+    """The cells of the model's classes in a folder laid out as for training, or of class folders.
 
-    :raises SourceError: nothing of the model's classes, or nothing left to judge by.
+    :raises SourceError: there is none.
     """
     names = model.manifest.labels.names
     samples = [sample for sample in [*read_all(data), *read_negatives(data)] if sample.label in names]
     if not samples:
         raise SourceError(f"{data}: no cell of a class that {model.manifest.model.name} knows; name the folders so")
+    return samples
+
+
+def cells_of(samples: Sequence[Sample], count: int, seed: int) -> Cells:
+    """At most ``count`` to calibrate on; the locked groups judge, or where none is there every second group.
+
+    :raises SourceError: nothing left to calibrate on or to judge by.
+    """
     locked = locked_groups()
-    judging = [sample for sample in samples if sample.group in locked]
-    chosen = choose([sample for sample in samples if sample.group not in locked], count, seed)
-    if not judging:
-        taken = {sample.group for sample in chosen}
-        judging = [sample for sample in samples if sample.group not in taken]
+    known = any(sample.group in locked for sample in samples)
+    held = locked if known else every_second_group(samples, seed)
+    judging = [sample for sample in samples if sample.group in held]
+    chosen = choose([sample for sample in samples if sample.group not in held], count, seed)
     if not chosen or not judging:
-        raise SourceError(f"{data}: {len(samples)} cells are too few to calibrate and to judge; give more, or --count")
-    return Cells(chosen, judging, any(sample.group in locked for sample in judging))
+        raise SourceError(f"{len(samples)} cells are too few to calibrate and to judge; give those of more images")
+    return Cells(chosen, judging, known)
 
 
 def warnings(cells: Cells, count: int) -> list[str]:
@@ -142,6 +150,7 @@ def write_int8(out: Path, model: Model, best: Tried, cells: Cells, data: Path, s
     parity = {
         "against": {"graph": given.graph.file, "sha256": given.graph.sha256, "precision": given.graph.precision},
         "crops_from": "locked groups" if cells.locked else "cells that did not calibrate",
+        "labels_from": "the fp32 graph" if cells.judging[0].source == UNLABELLED else "the data",
         "gate": {"least_agreement": LEAST_AGREEMENT, "largest_loss_of_recall": LARGEST_LOSS},
         **asdict(best.gate),
         "same_label_in": best.same_label,

@@ -15,11 +15,14 @@ from edge_wbc.errors import EnvironmentMissing, UsageError
 if TYPE_CHECKING:
     from calibration.calibrate import Tried
     from calibration.lint import Finding
+    from edge_wbc.manifest import Model
+    from training.datasets import Sample
 
 
 @click.command()
 @click.argument("model", default="leukonet")
 @click.option("--data", type=click.Path(path_type=Path), help="Labelled cells, laid out as for training.")
+@click.option("--frames", type=click.Path(path_type=Path), help="Whole frames without labels, in place of --data.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="The graph.  [default: MODEL with -int8.onnx]"
 )
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 def calibrate(
     model: str,
     data: Path | None,
+    frames: Path | None,
     out: Path | None,
     count: int,
     seed: int,
@@ -56,8 +60,8 @@ def calibrate(
         raise EnvironmentMissing("calibrate needs onnx; pip install 'edge-wbc[export]'") from None
     if graph is not None:
         return _lint(graph, as_json)
-    if data is None:
-        raise UsageError("give --data, labelled cells to calibrate on and judge by, or --lint GRAPH")
+    if (data is None) == (frames is None):
+        raise UsageError("give --data, labelled cells to calibrate on and judge by, or --frames, or --lint GRAPH")
     from calibration.calibrate import cells_of, check, crops_for, try_methods, warnings, write_int8
     from calibration.observe import METHODS
     from edge_wbc.manifest import load_model
@@ -66,13 +70,13 @@ def calibrate(
     out = out or Path(f"{loaded.graph.stem}-int8.onnx")
     methods = [method] if method else list(METHODS)
     check(loaded, methods, out)
-    with progress("looking for cells", 1):
-        cells = cells_of(data, loaded, count, seed)
+    root, samples = _cells(data, frames, loaded)
+    cells = cells_of(samples, count, seed)
     for line in warnings(cells, count):
         say(f"edge-wbc: {line}")
-    samples = [*cells.calibrating, *cells.judging]
-    with progress("cutting crops", len(samples)) as advance:
-        crops = crops_for(samples, loaded, advance)
+    used = [*cells.calibrating, *cells.judging]
+    with progress("cutting crops", len(used)) as advance:
+        crops = crops_for(used, loaded, advance)
     calibrating, judging = crops[: len(cells.calibrating)], crops[len(cells.calibrating) :]
     with progress("calibrating", 2 * len(calibrating)) as advance:
         tried = try_methods(loaded, methods, calibrating, judging, [cell.label for cell in cells.judging], advance)
@@ -85,10 +89,25 @@ def calibrate(
     if not best.gate.passed and not force:
         say(f"edge-wbc: nothing was written: {'; '.join(best.gate.failures())}; --force writes it all the same")
         return 1
-    write_int8(out, loaded, best, cells, data, seed)
+    write_int8(out, loaded, best, cells, root, seed)
     say(f"wrote {out}, ranges by {best.method} from {len(calibrating)} crops; judged on {len(judging)} others")
     say(f"next: edge-wbc front {out}")
     return 0 if best.gate.passed else 1
+
+
+def _cells(data: Path | None, frames: Path | None, model: Model) -> tuple[Path, list[Sample]]:
+    """Where they lie, and all of them."""
+    from calibration.calibrate import labelled
+    from calibration.frames import frames_in, read_frames
+
+    if data is not None:
+        return data, labelled(data, model)
+    assert frames is not None
+    found = frames_in(frames)
+    with progress("looking for cells", len(found)) as advance:
+        samples = read_frames(found, model, advance)
+    say(f"edge-wbc: {len(samples)} cells without labels: classes here are those that the fp32 graph names")
+    return frames, samples
 
 
 def _methods(tried: list[Tried]) -> None:

@@ -21,6 +21,20 @@ def choose(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
     return list(_in_turn(shuffled, by))[:count]
 
 
+def every_second_group(samples: Sequence[Sample], seed: int) -> frozenset[str]:
+    """Of each class, by the first sample of a group, every second one in the order of a hash."""
+    of: dict[str, str] = {}
+    for sample in samples:
+        of.setdefault(sample.group, sample.label)
+    turn: dict[str, int] = {}
+    held = set()
+    for group in sorted(of, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest()):
+        turn[of[group]] = turn.get(of[group], 0) + 1
+        if turn[of[group]] % 2 == 0:
+            held.add(group)
+    return frozenset(held)
+
+
 def listed(samples: Sequence[Sample], root: Path) -> list[dict[str, object]]:
     """What goes into the manifest: each cell's file below ``root``, its hash, its box and class, in order."""
     digests: dict[Path, str] = {}

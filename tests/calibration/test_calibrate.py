@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ from calibration.calibrate import try_methods
 from calibration.cli import calibrate
 from edge_wbc.engines.base import open_engine
 from edge_wbc.manifest import load_model, manifest_path
-from tests.data import NO_REAL, REAL
+from tests.data import NO_REAL, REAL, drawn_cell
 from training.datasets import Sample
 
 CELLS = [Sample(Path(f"{label}.png"), label, "a", f"a/{label}", None) for label in ("neutrophil", "basophil")]
@@ -107,7 +108,40 @@ def test_one_class_and_few_cells_are_pointed_out_and_too_few_refused(folders, tm
     arguments = ("--data", folders, "--method", "minmax", "--out", out)
     done = run("leukonet", *arguments, "--count", 5)
     assert "only cells of one class, neutrophil" in done.stderr
+    for image in sorted((folders / "neutrophil").iterdir())[1:]:
+        image.unlink()
     assert "too few" in str(run("leukonet", *arguments).exception)
+
+
+def test_unlabelled_frames_are_told_apart_by_what_the_fp32_graph_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("calibration.gate.LEAST_AGREEMENT", 0.0)
+    frames = tmp_path / "frames"
+    (frames / "slide").mkdir(parents=True)
+    for i in range(6):
+        cv2.imwrite(str(frames / "slide" / f"{i}.png"), drawn_cell(i, lobes=1 + 2 * (i % 2)))
+    out = tmp_path / "x.onnx"
+    done = run("leukonet", "--frames", frames, "--method", "minmax", "--out", out, "--force", "--json")
+    assert done.exception is None
+    assert "classes here are those that the fp32 graph names" in done.stderr
+    manifest = load_model(out).manifest
+    assert manifest.parity["labels_from"] == "the fp32 graph"
+    assert all(part["right_before"] == part["crops"] for part in manifest.parity["classes"].values())
+    calibrated = {row["file"] for row in manifest.calibration["list"]}
+    assert calibrated <= {f"slide/{i}.png" for i in range(6)}
+    assert 0 < len(calibrated) < 6  # the others judge
+
+
+@pytest.mark.parametrize(("make", "text"), [(False, "not a folder"), (True, "no image in it")])
+def test_frames_that_are_none_are_refused(tmp_path, make, text):
+    folder = tmp_path / "frames"
+    if make:
+        folder.mkdir()
+    assert text in str(run("leukonet", "--frames", folder, "--out", tmp_path / "x.onnx").exception)
+
+
+def test_frames_without_a_cell_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "empty.png"), np.full((240, 320, 3), 225, np.uint8))
+    assert "no white cell" in str(run("leukonet", "--frames", tmp_path, "--out", tmp_path / "x.onnx").exception)
 
 
 def test_fewer_cells_than_asked_for_are_said():
@@ -121,7 +155,7 @@ def test_fewer_cells_than_asked_for_are_said():
 @pytest.mark.skipif(not REAL.is_dir(), reason=NO_REAL)
 def test_the_shipped_model_keeps_its_answers_on_real_cells(model):
     """Few crops calibrate here; the figure of the documentation is with 512."""
-    cells = calibrating.cells_of(REAL / "pbc", model, 64, 1)
+    cells = calibrating.cells_of(calibrating.labelled(REAL / "pbc", model), 64, 1)
     samples = [*cells.calibrating, *cells.judging]
     crops = calibrating.crops_for(samples, model, ignore)
     truth = [sample.label for sample in cells.judging]

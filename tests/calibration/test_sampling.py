@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calibration.sampling import choose, listed
+from calibration.sampling import choose, every_second_group, listed
 from training.datasets import Sample, read_class_folders
 
 
@@ -40,3 +40,12 @@ def test_the_list_holds_a_hash_of_each_file(folders):
     rows = listed(samples, folders)
     assert rows[0]["file"] == samples[0].path.relative_to(folders).as_posix()
     assert len({row["sha256"] for row in rows}) == 2
+
+
+def test_every_second_group_of_each_class_is_held_whatever_the_order():
+    samples = [cell(label, "a", f"{label} {i // 3}", i) for label in ("neutrophil", "basophil") for i in range(18)]
+    held = every_second_group(samples, 1)
+    assert len(held) == 6
+    assert sum("basophil" in group for group in held) == 3
+    assert every_second_group(samples[::-1], 1) == held
+    assert every_second_group(samples, 2) != held
