@@ -83,7 +83,8 @@ def sensitivity(trial: Trial, progress: Callable[[int], None]) -> Sensitivity:
     """Leave each layer in floating point by itself, the others in INT8, and measure the error of each in INT8.
 
     Answers are those of ONNX Runtime as it runs a graph by default, Q/DQ pairs fused; the error of a layer is measured
-    with its graph optimisation off, see ``signal_to_noise``.
+    with its graph optimisation off, see ``signal_to_noise``. The shipped network's divergence on locked crops differs
+    by 3e-5 nats between the two: gains no larger than that say nothing.
 
     :param progress: called with the number of crops run, up to (layers + 3) N.
     :raises ModelError: the graph can't be quantised.
@@ -166,7 +167,7 @@ def auto_mixed(
 
 
 def _one_less(floating: frozenset[str], order: Sequence[str]) -> list[frozenset[str]]:
-    """The layer that gained least is the first to be left away."""
+    """Each way to take one layer back; what gained least goes first."""
     return [floating - {name} for name in reversed(order) if name in floating]
 
 
