@@ -47,7 +47,7 @@ def observe(
     :param crops: uint8 (N, S, S, 3) BGR.
     :param progress: called with the number of crops run, up to 2 N.
     """
-    session = _session_with(model, tensors)
+    session = session_with(model, tensors)
     largest = dict.fromkeys(tensors, 0.0)
     counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in tensors}
     for turn in range(2):
@@ -127,8 +127,11 @@ METHODS: dict[str, Callable[[Histogram], float]] = {
 """How a range follows from what a tensor held."""
 
 
-def _session_with(model: onnx.ModelProto, tensors: Sequence[str]) -> Any:
-    """A session that also returns tensors from inside the graph."""
+def session_with(model: onnx.ModelProto, tensors: Sequence[str] = (), as_written: bool = False) -> Any:
+    """An ONNX Runtime session that also returns tensors from inside the graph.
+
+    :param as_written: every node runs by itself, Q/DQ pairs too; otherwise ONNX Runtime fuses what it can.
+    """
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     known = {item.name for item in shown.graph.output}
@@ -137,4 +140,6 @@ def _session_with(model: onnx.ModelProto, tensors: Sequence[str]) -> Any:
     )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,13 +1,14 @@
 """An fp32 graph and the ranges of its tensors → its INT8 graph, Q/DQ pairs where TensorRT fuses them.
 
 Symmetric int8 throughout: one scale a channel for the weights of convolutions, one a tensor for activations, scales
-float32. Biases, the last layer and whatever is no convolution stay in floating point. ``calibration.lint`` has the
-last word.
+float32. Biases, the last layer and whatever is no convolution stay in floating point, and so do the convolutions that
+the caller leaves out. ``calibration.lint`` has the last word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
@@ -39,21 +40,48 @@ def read_float_graph(path: Path) -> onnx.ModelProto:
     return model
 
 
-def quantised_tensors(model: onnx.ModelProto) -> list[str]:
-    """The activations that get a Q/DQ pair, in the order of the graph."""
-    return list(dict.fromkeys(node.input[place] for node, place in _places(View(model))))
+def quantisable_layers(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions that can be quantised, in the order of the graph."""
+    return [name_of(node) for node in _convolutions(View(model))]
 
 
-def quantise(model: onnx.ModelProto, ranges: Mapping[str, float]) -> onnx.ModelProto:
+def quantised_tensors(model: onnx.ModelProto, floating: AbstractSet[str] = frozenset()) -> list[str]:
+    """The activations that get a Q/DQ pair, in the order of the graph.
+
+    :param floating: names of the layers left in floating point.
+    """
+    return _tensors(_places(View(model), floating))
+
+
+def possible_tensors(model: onnx.ModelProto) -> list[str]:
+    """The activations that can get a Q/DQ pair, whatever is left in floating point: ``quantised_tensors`` of the whole
+    graph, then those that take the place of one of them in a sum whose fused convolution is left out."""
+    view = View(model)
+    alone = ({name_of(node)} for node in _convolutions(view))
+    every = (tensor for floating in (set[str](), *alone) for tensor in _tensors(_places(view, floating)))
+    return list(dict.fromkeys(every))
+
+
+def quantise(
+    model: onnx.ModelProto, ranges: Mapping[str, float], floating: AbstractSet[str] = frozenset()
+) -> onnx.ModelProto:
     """The INT8 graph.
 
     :param ranges: by tensor, the absolute value that 127 stands for; of all that ``quantised_tensors`` names.
-    :raises ModelError: TensorRT would refuse, or not fuse, what came out.
+    :param floating: names of convolutions to leave in floating point, with the sums that follow unless another
+        convolution is fused with them.
+    :raises ModelError: a name is no convolution of the graph; TensorRT would refuse, or not fuse, what came out.
     """
+    layers = quantisable_layers(model)
+    if unknown := sorted(floating - set(layers)):
+        raise ModelError(
+            f"{unknown[0]}: no convolution of this graph that is quantised; use one of {', '.join(layers)}"
+        )
     result = onnx.ModelProto()
     result.CopyFrom(model)
     view = View(result)
-    places, convolutions = _places(view), _convolutions(view)
+    places = _places(view, floating)
+    convolutions = [node for node in _convolutions(view) if name_of(node) not in floating]
     pairs: dict[str, list[NodeProto]] = {}
     for node, place in places:
         tensor = node.input[place]
@@ -78,20 +106,36 @@ def _convolutions(view: View) -> list[NodeProto]:
     return [node for node in view.of_type(*CONVOLUTIONS) if view.constant(node, 1) is not None]
 
 
-def _places(view: View) -> list[tuple[NodeProto, int]]:
-    """Each input of a node that is to be quantised."""
-    convolutions = {name_of(node) for node in _convolutions(view)}
+def _tensors(places: Sequence[tuple[NodeProto, int]]) -> list[str]:
+    return list(dict.fromkeys(node.input[place] for node, place in places))
+
+
+def _places(view: View, floating: AbstractSet[str]) -> list[tuple[NodeProto, int]]:
+    """Each input of a node that is to be quantised, in the order of the graph."""
+    convolutions = {name_of(node) for node in _convolutions(view)} - floating
     places: list[tuple[NodeProto, int]] = []
-    for node in view.nodes:
+    for node in reversed(view.nodes):  # a max pool follows what takes its output
         if node.op_type == "Add":
             places += [(node, place) for place in _skips(view, node, convolutions)]
         elif (
             name_of(node) in convolutions
-            or node.op_type == "MaxPool"
+            or (node.op_type == "MaxPool" and _all_quantised(view, node, places))
             or (node.op_type == "GlobalAveragePool" and _ends_convolution(view, node.input[0], convolutions))
         ):
             places.append((node, 0))
-    return places
+    return places[::-1]
+
+
+def _all_quantised(view: View, node: NodeProto, places: Sequence[tuple[NodeProto, int]]) -> bool:
+    """Whether all that take a node's output take it quantised: a max pool runs in INT8 only between DQ and Q."""
+    quantised = {(name_of(user), place) for user, place in places}
+    taken = {
+        (name_of(user), place)
+        for user in view.users(node)
+        for place, name in enumerate(user.input)
+        if name in node.output
+    }
+    return bool(taken) and taken <= quantised
 
 
 def _skips(view: View, node: NodeProto, convolutions: set[str]) -> list[int]:
