@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,8 +18,9 @@ import onnx
 from calibration.frames import SOURCE as UNLABELLED
 from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT, Gate, judge
 from calibration.observe import METHODS, observe, range_of
-from calibration.quantize import quantise, quantised_tensors, read_float_graph
+from calibration.quantize import possible_tensors, quantise, read_float_graph
 from calibration.sampling import choose, every_second_group, listed
+from calibration.sensitivity import Mixed, Trial
 from edge_wbc.engines.base import ENGINES, installed, open_engine
 from edge_wbc.errors import ModelError, SourceError, UsageError
 from edge_wbc.manifest import Model, manifest_path, sha256, write_manifest
@@ -47,10 +48,14 @@ class Tried:
     """One method, on the reference engine, and whether another engine names the same classes."""
 
     method: str
+    ranges: dict[str, float]
+    """By tensor, the absolute value that the largest step of int8 stands for."""
     graph: onnx.ModelProto
     gate: Gate
     same_label: dict[str, float]
     """By other engine: share of crops that it and the reference name alike, both running the INT8 graph."""
+    floating: tuple[str, ...] = ()
+    """Layers left in floating point."""
 
     @property
     def rank(self) -> tuple[bool, float, float]:
@@ -111,23 +116,27 @@ def try_methods(
     :raises ModelError: the graph can't be quantised.
     """
     floats = read_float_graph(model.graph)
-    histograms = observe(floats, quantised_tensors(floats), calibrating, progress)
+    histograms = observe(floats, possible_tensors(floats), calibrating, progress)
     before = _infer(REFERENCE, model, judging)
-    others = [name for name in ENGINES if name != REFERENCE and installed(name)]
     tried = []
     for method in methods:
-        graph = quantise(floats, {name: range_of(held, method) for name, held in histograms.items()})
-        with TemporaryDirectory(prefix="edge-wbc-int8-") as scratch:
-            path = Path(scratch, "int8.onnx")
-            path.write_bytes(graph.SerializeToString(deterministic=True))
-            int8 = Model(model.manifest, path)
-            after = _infer(REFERENCE, int8, judging)
-            alike = {
-                name: float((_infer(name, int8, judging).argmax(axis=1) == after.argmax(axis=1)).mean())
-                for name in others
-            }
-        tried.append(Tried(method, graph, judge(before, after, truth, model.manifest.labels.names), alike))
+        ranges = {name: range_of(held, method) for name, held in histograms.items()}
+        graph = quantise(floats, ranges)
+        after, alike = _answers(graph, model, judging)
+        tried.append(Tried(method, ranges, graph, judge(before, after, truth, model.manifest.labels.names), alike))
     return sorted(tried, key=lambda item: item.rank, reverse=True)
+
+
+def trial_of(model: Model, tried: Tried, judging: Pixels, truth: Sequence[str]) -> Trial:
+    """What sensitivity is measured on: the ranges of one method."""
+    return Trial(read_float_graph(model.graph), tried.ranges, judging, truth, model.manifest.labels.names)
+
+
+def with_floating(model: Model, tried: Tried, mixed: Mixed, judging: Pixels) -> Tried:
+    """The method's graph with the layers in floating point that were found to be needed."""
+    _, alike = _answers(mixed.graph, model, judging)
+    found = mixed.tested
+    return replace(tried, graph=mixed.graph, gate=found.gate, same_label=alike, floating=found.floating)
 
 
 def write_int8(out: Path, model: Model, best: Tried, cells: Cells, data: Path, seed: int) -> Model:
@@ -141,6 +150,7 @@ def write_int8(out: Path, model: Model, best: Tried, cells: Cells, data: Path, s
     given = model.manifest
     calibration: dict[str, Any] = {
         "method": best.method,
+        "floating": best.floating,
         "seed": seed,
         "images": len(rows),
         "per_class": dict(sorted(Counter(sample.label for sample in cells.calibrating).items())),
@@ -188,6 +198,20 @@ def check(model: Model, methods: Sequence[str], out: Path) -> None:
         raise UsageError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
     if model.manifest.graph.precision != "fp32":
         raise ModelError(f"{model.graph}: {model.manifest.graph.precision} already; give the fp32 graph it came from")
+
+
+def _answers(graph: onnx.ModelProto, model: Model, crops: Pixels) -> tuple[npt.NDArray[np.float32], dict[str, float]]:
+    """Probabilities (N, C) of the reference engine, and by other engine the share of crops that it names alike."""
+    with TemporaryDirectory(prefix="edge-wbc-int8-") as scratch:
+        path = Path(scratch, "int8.onnx")
+        path.write_bytes(graph.SerializeToString(deterministic=True))
+        int8 = Model(model.manifest, path)
+        found = _infer(REFERENCE, int8, crops)
+        others = [name for name in ENGINES if name != REFERENCE and installed(name)]
+        alike = {
+            name: float((_infer(name, int8, crops).argmax(axis=1) == found.argmax(axis=1)).mean()) for name in others
+        }
+    return found, alike
 
 
 def _infer(engine: str, model: Model, crops: Pixels) -> npt.NDArray[np.float32]:

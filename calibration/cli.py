@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,7 @@ from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.errors import EnvironmentMissing, UsageError
 
 if TYPE_CHECKING:
-    from calibration.calibrate import Tried
-    from calibration.lint import Finding
+    from calibration.sensitivity import Layer
     from edge_wbc.manifest import Model
     from training.datasets import Sample
 
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--count", type=click.IntRange(1), default=512, show_default=True, help="Crops to calibrate on.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--method", help="minmax, percentile, mse or entropy.  [default: the best of them by the gate]")
+@click.option("--sensitivity", is_flag=True, help="Say layer by layer what floating point would gain.")
+@click.option("--auto-mixed", is_flag=True, help="Leave as few layers in floating point as the gate needs.")
 @click.option("--force", is_flag=True, help="Write a graph that fails the gate, too; its manifest says so.")
 @click.option(
     "--lint",
@@ -46,6 +46,8 @@ def calibrate(
     count: int,
     seed: int,
     method: str | None,
+    sensitivity: bool,
+    auto_mixed: bool,
     force: bool,
     graph: Path | None,
     as_json: bool,
@@ -62,8 +64,22 @@ def calibrate(
         return _lint(graph, as_json)
     if (data is None) == (frames is None):
         raise UsageError("give --data, labelled cells to calibrate on and judge by, or --frames, or --lint GRAPH")
-    from calibration.calibrate import cells_of, check, crops_for, try_methods, warnings, write_int8
+    from calibration.calibrate import (
+        cells_of,
+        check,
+        crops_for,
+        trial_of,
+        try_methods,
+        warnings,
+        with_floating,
+        write_int8,
+    )
     from calibration.observe import METHODS
+    from calibration.quantize import quantisable_layers
+    from calibration.sensitivity import auto_mixed as mix
+    from calibration.sensitivity import sensitivity as measure
+    from calibration.sensitivity import signal_to_noise
+    from calibration.show import layers_table, methods_table
     from edge_wbc.manifest import load_model
 
     loaded = load_model(model)
@@ -77,15 +93,44 @@ def calibrate(
     used = [*cells.calibrating, *cells.judging]
     with progress("cutting crops", len(used)) as advance:
         crops = crops_for(used, loaded, advance)
+    truth = [cell.label for cell in cells.judging]
     calibrating, judging = crops[: len(cells.calibrating)], crops[len(cells.calibrating) :]
     with progress("calibrating", 2 * len(calibrating)) as advance:
-        tried = try_methods(loaded, methods, calibrating, judging, [cell.label for cell in cells.judging], advance)
+        tried = try_methods(loaded, methods, calibrating, judging, truth, advance)
     best = tried[0]
+    layers: list[Layer] = []
+    noise: dict[str, dict[str, float]] = {}
+    if sensitivity or (auto_mixed and not best.gate.passed):
+        trial = trial_of(loaded, best, judging, truth)
+        with progress("layer by layer", (len(quantisable_layers(trial.graph)) + 3) * len(judging)) as advance:
+            layers = measure(trial, advance).layers
+        noise = {best.method: {layer.name: layer.signal_to_noise_db for layer in layers}}
+        for item in tried[1:] if sensitivity else ():
+            with progress(f"error by layer, {item.method}", len(judging)) as advance:
+                noise[item.method] = signal_to_noise(trial.graph, item.graph, judging, advance)
+        if auto_mixed and not best.gate.passed:
+            with progress("leaving layers in floating point", 2 * len(layers)) as advance:
+                mixed = mix(trial, [layer.name for layer in layers], advance)
+            best = with_floating(loaded, best, mixed, judging)
     if as_json:
         found = [{"method": item.method, **asdict(item.gate), "same_label_in": item.same_label} for item in tried]
-        print_json({"model": loaded.name, "calibrated_on": len(calibrating), "methods": found, "locked": cells.locked})
+        print_json(
+            {
+                "model": loaded.name,
+                "calibrated_on": len(calibrating),
+                "locked": cells.locked,
+                "methods": found,
+                "layers": [asdict(layer) for layer in layers],
+                "signal_to_noise_db": noise,
+                "floating": best.floating,
+            }
+        )
     else:
-        _methods(tried)
+        methods_table(tried)
+        if layers:
+            layers_table(layers, noise)
+    if best.floating:
+        say(f"in floating point: {', '.join(best.floating)}; chosen on the crops that judge, so a little optimistic")
     if not best.gate.passed and not force:
         say(f"edge-wbc: nothing was written: {'; '.join(best.gate.failures())}; --force writes it all the same")
         return 1
@@ -110,30 +155,9 @@ def _cells(data: Path | None, frames: Path | None, model: Model) -> tuple[Path, 
     return frames, samples
 
 
-def _methods(tried: list[Tried]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="INT8 beside fp32, best first")
-    for column in ("method", "same class", "95 %", "worst difference", "class that loses most", "engines alike", ""):
-        table.add_column(column)
-    for item in tried:
-        gate = item.gate
-        worst = gate.classes[gate.worst_class]
-        table.add_row(
-            item.method,
-            f"{gate.agreement:.2%}",
-            "–".join(f"{end:.1%}" for end in gate.agreement_interval),
-            f"{gate.worst_difference:.3f}",
-            f"{gate.worst_class}: {worst.right_before} → {worst.right_after} of {worst.crops}",
-            ", ".join(f"{name} {share:.2%}" for name, share in item.same_label.items()),
-            "passed" if gate.passed else "failed",
-        )
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
 def _lint(graph: Path, as_json: bool) -> int:
     from calibration.lint import lint
+    from calibration.show import findings_table
     from calibration.view import DEQUANTIZE, QUANTIZE, View, read_graph
 
     model = read_graph(graph)
@@ -143,21 +167,8 @@ def _lint(graph: Path, as_json: bool) -> int:
     if as_json:
         print_json({"graph": str(graph), "qdq_nodes": nodes, "findings": [asdict(finding) for finding in found]})
     elif found:
-        _findings(found)
+        findings_table(found)
     kind = f"{nodes} Q/DQ nodes" if nodes else "not quantised"
     say(f"{graph}: {kind}; {refused} findings that TensorRT refuses, {len(found) - refused} that cost speed")
     say("rules from documentation and issues, each with its source; TensorRT itself was not run")
     return 1 if refused else 0
-
-
-def _findings(found: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for column in ("rule", "", "node", "what is wrong, what to do", "source"):
-        table.add_column(column, overflow="fold")
-    for finding in found:
-        severity = "refused" if finding.refused else "slower"
-        table.add_row(finding.rule, severity, finding.node, finding.text, finding.source)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from calibration import calibrate as calibrating
 from calibration.calibrate import try_methods
 from calibration.cli import calibrate
+from calibration.observe import METHODS
 from edge_wbc.engines.base import open_engine
 from edge_wbc.manifest import load_model, manifest_path
 from tests.data import NO_REAL, REAL, drawn_cell
@@ -111,6 +112,33 @@ def test_one_class_and_few_cells_are_pointed_out_and_too_few_refused(folders, tm
     for image in sorted((folders / "neutrophil").iterdir())[1:]:
         image.unlink()
     assert "too few" in str(run("leukonet", *arguments).exception)
+
+
+def test_sensitivity_says_what_each_layer_gains_and_its_error_by_each_method(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr("calibration.gate.LEAST_AGREEMENT", 0.0)
+    done = run("leukonet", "--data", folders, "--out", tmp_path / "x.onnx", "--force", "--sensitivity", "--json")
+    assert done.exception is None
+    found = json.loads(done.stdout)
+    names = {layer["name"] for layer in found["layers"]}
+    assert {"stem", "stage1.block1.conv2", "stage3.block2.conv2"} <= names
+    assert found["signal_to_noise_db"].keys() == {"minmax", "percentile", "mse", "entropy"}
+    assert all(of.keys() == names for of in found["signal_to_noise_db"].values())
+    assert found["floating"] == []
+
+
+def test_auto_mixed_leaves_layers_in_floating_point_until_the_gate_passes(folders, tmp_path, monkeypatch):
+    monkeypatch.setitem(METHODS, "minmax", lambda histogram: histogram.largest / 200)
+    out = tmp_path / "x.onnx"
+    arguments = ("leukonet", "--data", folders, "--method", "minmax", "--out", out)
+    failed = run(*arguments)
+    assert failed.return_value == 1
+    assert "nothing was written" in failed.stderr
+    done = run(*arguments, "--auto-mixed")
+    assert done.return_value == 0, done.stderr
+    floating = load_model(out).manifest.calibration["floating"]
+    assert floating
+    assert f"in floating point: {floating[0]}" in done.stderr
+    assert load_model(out).manifest.parity["passed"] is True
 
 
 def test_unlabelled_frames_are_told_apart_by_what_the_fp32_graph_names(tmp_path, monkeypatch):
