@@ -47,7 +47,7 @@ def observe(
     :param crops: uint8 (N, S, S, 3) BGR.
     :param progress: called with the number of crops run, up to 2 N.
     """
-    session = _session_with(model, tensors)
+    session = session_with(model, tensors)
     largest = dict.fromkeys(tensors, 0.0)
     counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in tensors}
     for turn in range(2):
@@ -127,7 +127,7 @@ METHODS: dict[str, Callable[[Histogram], float]] = {
 """How a range follows from what a tensor held."""
 
 
-def _session_with(model: onnx.ModelProto, tensors: Sequence[str]) -> Any:
+def session_with(model: onnx.ModelProto, tensors: Sequence[str]) -> Any:
     """A session that also returns tensors from inside the graph."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
