@@ -47,7 +47,7 @@ class Plan:
     """Which nodes of a graph compute in FP16, and what that asks of its tensors."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        """:raises ModelError: no layer to speed up, or operators that are not known."""
+        """:raises ModelError: no valid graph, no layer to speed up, or operators not known."""
         self.view = view = View(model)
         floats = _floats(model)
         inside = body(view)
@@ -112,7 +112,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Opset, IR version, inputs, outputs and names of nodes stay.
 
-    :raises ModelError: no layer to speed up, operators that are not known, or weights that FP16 can't hold.
+    :raises ModelError: no valid graph, no layer to speed up, operators not known, or constants that FP16 can't hold.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -135,18 +135,14 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         ordered += [_cast(name, TensorProto.FLOAT16) for name in made if name in up]
         ordered += [_cast(name, TensorProto.FLOAT) for name in made if name in down]
     _replace(result, ordered, plan.constants)
-    try:
-        onnx.checker.check_model(result, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"in FP16 this is no valid graph ({first}); keep it fp32") from None
+    _check(result, "in FP16 this is no valid graph", "keep it fp32")
     return result
 
 
 def weights(model: onnx.ModelProto) -> list[Weights]:
     """What FP16 does to each constant of an fp32 graph that ``halve`` lowers.
 
-    :raises ModelError: no layer to speed up, or operators that are not known.
+    :raises ModelError: no valid graph, no layer to speed up, or operators not known.
     """
     return _weights(Plan(model))
 
@@ -154,13 +150,10 @@ def weights(model: onnx.ModelProto) -> list[Weights]:
 def _floats(model: onnx.ModelProto) -> set[str]:
     """The float32 tensors of a graph.
 
-    :raises ModelError: its types contradict each other.
+    :raises ModelError: it is no valid one.
     """
-    try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
-    except onnx.shape_inference.InferenceError as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"no valid ONNX graph ({first}); export it again") from None
+    _check(model, "this is no valid ONNX graph", "export it again")
+    graph = onnx.shape_inference.infer_shapes(model).graph
     typed = [*graph.input, *graph.output, *graph.value_info]
     names = {item.name for item in typed if item.type.tensor_type.elem_type == TensorProto.FLOAT}
     return names | {name for name, value in View(model).constants.items() if value.dtype == np.float32}
@@ -197,6 +190,14 @@ def _weights(plan: Plan) -> list[Weights]:
 def _to_half(values: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
     with np.errstate(over="ignore"):
         return values.astype(np.float16)
+
+
+def _check(model: onnx.ModelProto, what: str, then: str) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{what} ({first}); {then}") from None
 
 
 def _cast(tensor: str, to: int) -> NodeProto:

@@ -56,7 +56,7 @@ def overflow(model: onnx.ModelProto, crops: Pixels, progress: Callable[[int], No
 
     :param crops: uint8 (N, S, S, 3) BGR, N ≥ 1.
     :param progress: called with the number of crops run, up to N.
-    :raises ModelError: no layer to speed up, or operators that are not known.
+    :raises ModelError: no valid graph, no layer to speed up, or operators not known.
     """
     plan = Plan(model)
     tensors = [*plan.ups, *plan.made]
