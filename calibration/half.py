@@ -17,7 +17,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, defs, helper, numpy_hel
 
 from calibration.body import body
 from calibration.lint import WEIGHTED
-from calibration.view import View, name_of
+from calibration.view import View, check_graph, float_tensors, name_of
 from edge_wbc.errors import ModelError
 
 HALF = ".half"
@@ -49,7 +49,7 @@ class Plan:
     def __init__(self, model: onnx.ModelProto) -> None:
         """:raises ModelError: no valid graph, no layer to speed up, or operators not known."""
         self.view = view = View(model)
-        floats = _floats(model)
+        floats = float_tensors(model)
         inside = body(view)
         lowered = [node for node in inside if node.op_type in HALVED and node.output[0] in floats]
         if not any(node.op_type in WEIGHTED for node in lowered):
@@ -135,7 +135,7 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         ordered += [_cast(name, TensorProto.FLOAT16) for name in made if name in up]
         ordered += [_cast(name, TensorProto.FLOAT) for name in made if name in down]
     _replace(result, ordered, plan.constants)
-    _check(result, "in FP16 this is no valid graph", "keep it fp32")
+    check_graph(result, "in FP16 this is no valid graph", "keep it fp32")
     return result
 
 
@@ -145,18 +145,6 @@ def weights(model: onnx.ModelProto) -> list[Weights]:
     :raises ModelError: no valid graph, no layer to speed up, or operators not known.
     """
     return _weights(Plan(model))
-
-
-def _floats(model: onnx.ModelProto) -> set[str]:
-    """The float32 tensors of a graph.
-
-    :raises ModelError: it is no valid one.
-    """
-    _check(model, "this is no valid ONNX graph", "export it again")
-    graph = onnx.shape_inference.infer_shapes(model).graph
-    typed = [*graph.input, *graph.output, *graph.value_info]
-    names = {item.name for item in typed if item.type.tensor_type.elem_type == TensorProto.FLOAT}
-    return names | {name for name, value in View(model).constants.items() if value.dtype == np.float32}
 
 
 def _places(node: NodeProto, floats: set[str], opset: int) -> list[int]:
@@ -190,14 +178,6 @@ def _weights(plan: Plan) -> list[Weights]:
 def _to_half(values: npt.NDArray[Any]) -> npt.NDArray[np.float16]:
     with np.errstate(over="ignore"):
         return values.astype(np.float16)
-
-
-def _check(model: onnx.ModelProto, what: str, then: str) -> None:
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{what} ({first}); {then}") from None
 
 
 def _cast(tensor: str, to: int) -> NodeProto:
