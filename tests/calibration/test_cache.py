@@ -152,6 +152,7 @@ def test_every_layer_of_the_body_finds_both_its_sides_and_no_other_layer_does(mo
         sides = {name for name in (*node.input, *node.output) if name not in view.constants}
         assert (sides <= set(tensors)) == (node.name in inside), node.name
     assert set(quantised_tensors(floats)) <= set(tensors)
+    assert view.constants.keys().isdisjoint(tensors)
     assert (tensors[0], len(tensors)) == ("input.normalised.out", len(set(tensors)))
 
 

@@ -163,7 +163,7 @@ def other(kind="Relu", **attributes):
     x = net.node(kind, "act", [net.conv("first", x, inputs=3, quantised=False)], **attributes)
     twice = net.node("Resize", "twice", [x, "", net.constant("scales", np.float32([1, 1, 2, 2]))], mode="nearest")
     x = net.node("Add", "shared", [net.node("MaxPool", "pool", [twice], kernel_shape=[2, 2], strides=[2, 2]), one])
-    gate = net.node("Softmax", "gate", [net.node("Mul", "less", [x, net.node("Constant", "c", [], value_float=1e-3)])])
+    gate = net.node("Softmax", "gate", [net.node("Mul", "less", [x, net.node("Constant", "c", [], value=LITTLE)])])
     x = net.node("Mul", "gated", [gate, x])
     sides = net.node("Gather", "batch", [net.node("Shape", "shape", [x]), net.constant("zero", np.int64([0]))])
     target = net.node("Concat", "target", [sides, net.constant("rest", np.int64([-1]))], axis=0)
@@ -181,6 +181,7 @@ def returning(graph, shapes):
     return graph
 
 
+LITTLE = numpy_helper.from_array(np.float32(1e-3))
 HEAD = np.random.default_rng(3).normal(0, 0.05, (32 * 256, 4)).astype(np.float32)
 
 
@@ -190,7 +191,7 @@ def run(graph, feed):
 
 
 def test_other_networks_keep_what_fp16_would_spoil_and_their_outputs():
-    graph = other()
+    graph = onnx.shape_inference.infer_shapes(other())
     lowered = halve(graph)
     kinds = types(lowered)
     assert [item.type.tensor_type.elem_type for item in lowered.graph.output] == [TensorProto.FLOAT] * 2
@@ -200,6 +201,8 @@ def test_other_networks_keep_what_fp16_would_spoil_and_their_outputs():
         TensorProto.FLOAT16
     }
     assert {made[name] for name in ("front", "gate", "head", "end")} == {TensorProto.FLOAT}
+    assert "c" not in made  # its FP16 twin has taken its place
+    assert {item.name for item in lowered.graph.value_info} <= {name for node in view.nodes for name in node.output}
     assert view.constants["scales"].dtype == np.float32  # Resize takes no others
     assert {view.constants[name].dtype for name in ("one", "one.half")} == {np.dtype("f4"), np.dtype("f2")}
     feed = np.random.default_rng(4).integers(0, 256, (1, 3, 16, 16), np.uint8)
