@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from calibration.body import body  # noqa: E402
+from calibration.cache import cached_tensors  # noqa: E402
 from calibration.gate import judge  # noqa: E402
 from calibration.half import halve, weights  # noqa: E402
 from calibration.headroom import overflow  # noqa: E402
@@ -208,6 +209,18 @@ def test_other_networks_keep_what_fp16_would_spoil_and_their_outputs():
     feed = np.random.default_rng(4).integers(0, 256, (1, 3, 16, 16), np.uint8)
     for exact, near in zip(run(graph, feed), run(lowered, feed), strict=True):
         assert np.abs(near - exact).max() <= 2e-3 * np.abs(exact).max()
+
+
+def test_a_float_input_that_a_convolution_takes_itself_stays_float():
+    net = Net()
+    graph = returning(net.model(net.conv("first", "crops", inputs=3, quantised=False)), {"first.out": [1, 32, 16, 16]})
+    graph.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    lowered = halve(graph)
+    assert list(lowered.graph.input) == list(graph.graph.input)
+    feed = np.random.default_rng(4).normal(0, 1, (1, 3, 16, 16)).astype(np.float32)
+    (exact,), (near,) = (ReferenceEvaluator(item).run(None, {"crops": feed}) for item in (graph, lowered))
+    assert 0 < np.abs(near - exact).max() < 0.02
+    assert cached_tensors(graph) == ["crops", "first.out"]
 
 
 def test_operators_it_does_not_know_are_named():
