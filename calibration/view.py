@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import NodeProto, numpy_helper
+from onnx import NodeProto, TensorProto, numpy_helper
 
 from edge_wbc.errors import ModelError
 
@@ -80,6 +80,27 @@ def name_of(node: NodeProto) -> str:
 
 def same_scale(one: npt.NDArray[Any] | None, other: npt.NDArray[Any] | None) -> bool:
     return one is not None and other is not None and np.array_equal(one, other)
+
+
+def float_tensors(model: onnx.ModelProto) -> set[str]:
+    """The float32 tensors of a graph, constants among them.
+
+    :raises ModelError: it is no valid graph.
+    """
+    check_graph(model, "this is no valid ONNX graph", "export it again")
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    typed = [*graph.input, *graph.output, *graph.value_info]
+    names = {item.name for item in typed if item.type.tensor_type.elem_type == TensorProto.FLOAT}
+    return names | {name for name, value in View(model).constants.items() if value.dtype == np.float32}
+
+
+def check_graph(model: onnx.ModelProto, what: str, then: str) -> None:
+    """:raises ModelError: onnx finds it invalid; ``what`` begins the message and ``then`` ends it."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{what} ({first}); {then}") from None
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
