@@ -41,7 +41,11 @@ if TYPE_CHECKING:
     help="leukonet: nine classes, on everything. leukonet-4: the paper's four, on its images.  [default: leukonet]",
 )
 @click.option("--from", "start", help="Go on from a shipped model, or a weights file, with a few cells of your own.")
-@click.option("--size", type=click.Choice(["64", "96", "128"]), help="Side of the crop in pixels.  [default: 64]")
+@click.option(
+    "--size",
+    type=click.Choice(["64", "96", "128"]),
+    help="Side of the crop in pixels.  [default: 64; 96 for leukonet-4]",
+)
 @click.option("--widths", help="Channels of the three stages, multiples of 32.  [default: 64,96,128]")
 @click.option("--blocks", help="Residual blocks of the three stages.  [default: 1,2,2]")
 @click.option("--steps", type=click.IntRange(1), help="Optimiser steps.  [default: what the recipe says]")
@@ -190,8 +194,9 @@ def study(name: str, data: Path, out: Path, jobs: int, smoke: bool, as_json: boo
         samples, out = samples[::40], out / "smoke"
     runs = runs_of(name, samples, folds(), locked_groups())
     out.mkdir(parents=True, exist_ok=True)
-    with progress("cutting crops", len(samples)) as advance:
-        prepare(out, samples, advance)
+    for size in sorted({run.architecture.size for run in runs}):
+        with progress(f"cutting crops of {size} pixels", len(samples)) as advance:
+            prepare(out, samples, size, advance)
     say(f"{len(runs)} networks to train, {jobs} at a time")
     carry_out(runs, samples, out, jobs, 2 if smoke else None, say)
     summary = summarise(name, runs, out)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from edge_wbc.types import Pixels
 
 CROP_PX = 64
-"""Side of the crop that the shipped networks see."""
+"""Side of the crop that the default network sees."""
 MEAN = (190.0, 175.0, 190.0)
 """BGR grey levels subtracted from a crop by the fixed normalisation: about the mean of the training crops."""
 SCALE = 55.0
@@ -44,6 +44,10 @@ class Architecture:
     widths: tuple[int, ...] = (64, 96, 128)
     blocks: tuple[int, ...] = (1, 2, 2)
     normalisation: Literal["crop", "fixed"] = "crop"
+
+
+ARCHITECTURES = {"leukonet": Architecture(0), "leukonet-4": Architecture(0, size=96)}
+"""By model. Larger crops teach more of a stain that is known, and hold less well on one that is not."""
 
 
 class Block(nn.Module):

@@ -29,15 +29,16 @@ def outcome_path(out: Path, run: str) -> Path:
     return out / f"{run}.json"
 
 
-def prepare(out: Path, samples: Sequence[Sample], progress: Callable[[int], None]) -> None:
-    """Cut the crops of every cell once: ``stored.npy`` to train on, ``seen.npy`` to be tried on.
+def prepare(out: Path, samples: Sequence[Sample], size: int, progress: Callable[[int], None]) -> None:
+    """Cut the crops of every cell once for networks that see ``size`` pixels: ``stored-SIZE.npy`` to train on,
+    ``seen-SIZE.npy`` to be tried on.
 
-    ``located.npy`` says which cells are found without being told that there is one.
+    ``located-SIZE.npy`` says which cells are found without being told that there is one.
     """
-    if not (out / "located.npy").is_file():
-        stored, seen, located = both_crops(samples, progress)
+    if not (out / f"located-{size}.npy").is_file():
+        stored, seen, located = both_crops(samples, progress, size)
         for name, values in (("stored", stored), ("seen", seen), ("located", located)):
-            _save(out / f"{name}.npy", values)
+            _save(out / f"{name}-{size}.npy", values)
 
 
 def carry_out(
@@ -61,10 +62,12 @@ def carry_out(
 
 
 def _one(run: Run, samples: list[Sample], out: Path, steps: int | None) -> str:
-    stored, seen = np.load(out / "stored.npy", mmap_mode="r"), np.load(out / "seen.npy", mmap_mode="r")
-    located = np.load(out / "located.npy")
     recipe: Recipe = replace(run.recipe, steps=steps, batch=8) if steps else run.recipe
     start = weights.load(_weights(out, run.start))[:2] if run.start else None
+    size = start[0].architecture.size if start else run.architecture.size
+    stored, seen, located = (
+        np.load(out / f"{name}-{size}.npy", mmap_mode="r") for name in ("stored", "seen", "located")
+    )
     last: list[Step] = []
     network, labels = fit(
         stored[np.asarray(run.trained_on)],

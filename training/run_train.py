@@ -18,7 +18,7 @@ from edge_wbc.types import Pixels
 from training import weights
 from training.check import folders
 from training.checkpoint import Checkpoint
-from training.leukonet import Architecture, Leukonet
+from training.leukonet import ARCHITECTURES, Architecture, Leukonet
 from training.log import Log
 from training.pack import write_pack
 from training.prepare import Cells, join_same_images, read_folder, read_packed
@@ -78,14 +78,16 @@ def run(order: Order) -> int:
     return _pack(order, order.pack) if order.pack else _train(order)
 
 
-def architecture_of(size: int | None = None, widths: str | None = None, blocks: str | None = None) -> Architecture:
-    """The default one but for what is said.
+def architecture_of(
+    model: str | None = None, size: int | None = None, widths: str | None = None, blocks: str | None = None
+) -> Architecture:
+    """The model's own but for what is said.
 
     :param widths: channels of the stages, as ``64,96,128``.
     :param blocks: residual blocks of the stages, as ``1,2,2``.
     :raises UsageError: widths that no tensor core runs well, or not one number for each stage.
     """
-    architecture = Architecture(0)
+    architecture = ARCHITECTURES[model or "leukonet"]
     if size is not None:
         architecture = replace(architecture, size=size)
     if widths is not None:
@@ -140,7 +142,7 @@ def _cells(order: Order) -> Cells:
 def _pack(order: Order, path: Path) -> int:
     cells = _cells(order)
     with progress("cutting crops", len(cells.samples)) as advance:
-        crops = cells.cut(architecture_of(order.size).size, advance)
+        crops = cells.cut(architecture_of(order.model, order.size).size, advance)
     with progress("packing", len(cells.samples)) as advance:
         written = write_pack(path, cells.samples, cells.locked, crops, cells.root, advance)
     if order.as_json:
@@ -196,7 +198,8 @@ class _Plan:
 
 def _plan(order: Order) -> _Plan:
     start = open_start(order.start) if order.start else None
-    architecture = start.network.architecture if start else architecture_of(order.size, order.widths, order.blocks)
+    asked = architecture_of(order.model, order.size, order.widths, order.blocks)
+    architecture = start.network.architecture if start else asked
     everything = _cells(order)
     everything.check_size(architecture.size)
     cells = everything.training()

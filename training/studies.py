@@ -14,7 +14,7 @@ from edge_wbc.errors import UsageError
 from edge_wbc.types import CLASSES, NOT_A_CELL
 from training.augment import Augmentation
 from training.datasets import Sample
-from training.leukonet import Architecture
+from training.leukonet import ARCHITECTURES, Architecture
 from training.train import TUNE, Recipe
 
 SEEDS = (1, 2, 3)
@@ -25,8 +25,7 @@ LEFT_OUT = {"pbc": ("pbc",), "kaggle": PAPER, "chula": ("chula",)}
 SHOTS = (5, 20, 100)
 STUDY = Recipe(steps=1200)
 """A tenth of the shipped network's steps: more than eighty networks are trained."""
-NETWORK = Architecture(0)
-"""The shipped one."""
+NETWORK, NETWORK_4 = ARCHITECTURES["leukonet"], ARCHITECTURES["leukonet-4"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def folds_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: froz
             tried = _positions(s.source == "kaggle" and fold_of[s.group] == fold for s in samples)
             alone = _positions(s.source == "kaggle" and fold_of[s.group] != fold for s in samples)
             beside = _positions(fold_of.get(s.group) != fold for s in samples)
-            yield Run(f"folds/leukonet-4 fold {fold} seed {seed}", alone, tried, recipe)
+            yield Run(f"folds/leukonet-4 fold {fold} seed {seed}", alone, tried, recipe, NETWORK_4)
             yield Run(f"folds/leukonet fold {fold} seed {seed}", beside, tried, recipe)
 
 
@@ -62,7 +61,7 @@ def random_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: fro
     held = [_hash(f"random/{s.path.name}") % 5 == 0 for s in samples]
     alone = _positions(s.source == "kaggle" and not out for s, out in zip(samples, held, strict=True))
     tried = _positions(s.source == "kaggle" and out for s, out in zip(samples, held, strict=True))
-    yield Run("random/leukonet-4", alone, tried, replace(STUDY, steps=4 * STUDY.steps))
+    yield Run("random/leukonet-4", alone, tried, replace(STUDY, steps=4 * STUDY.steps), NETWORK_4)
 
 
 def sources_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:

@@ -269,9 +269,9 @@ def test_types_that_contradict_each_other_are_refused(floats):
 @pytest.mark.skipif(not REAL.is_dir(), reason=NO_REAL)
 def test_real_cells_keep_their_class_and_leave_room(model, floats, lowered, tmp_path):
     pytest.importorskip("torch", reason="torch is not installed: training's readers can't be used")
-    from calibration.calibrate import cells_of, crops_for
+    from calibration.calibrate import cells_of, crops_for, labelled
 
-    cells = cells_of(REAL / "pbc", model, 64, 1).judging[::8]
+    cells = cells_of(labelled(REAL / "pbc", model), 64, 1).judging[::8]
     crops = crops_for(cells, model, ignore)
     path = tmp_path / "half.onnx"
     onnx.save(lowered, path)

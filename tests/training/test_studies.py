@@ -154,7 +154,7 @@ def test_a_study_goes_on_where_it_was_and_keeps_what_each_network_said(tmp_path)
     samples = read_class_folders(class_folders(tmp_path / "cells", ("neutrophil", "lymphocyte"), 4))
     out = tmp_path / "out"
     out.mkdir()
-    prepare(out, samples, lambda done: None)
+    prepare(out, samples, 64, lambda done: None)
     runs = [Run("x/one", (0, 1, 4, 5), (2, 6), Recipe()), Run("x/two", (0, 4), (1, 5), Recipe(), start="x/one")]
     told: list[str] = []
     carry_out(runs[:1], samples, out, 1, 2, told.append)
