@@ -31,10 +31,9 @@ COPIES_CAP = {"kaggle": 100, "chula": 10}
 class Recipe:
     """Settings of a training run, stored with the weights."""
 
-    steps: int = 12000
-    batch: int = 32
-    """Small: of as many crops, more and smaller steps learn more."""
-    learning_rate: float = 1.5e-3
+    steps: int = 5000
+    batch: int = 64
+    learning_rate: float = 2e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
@@ -48,10 +47,12 @@ class Recipe:
     seed: int = 1
 
 
-RECIPES = {"leukonet": Recipe(), "leukonet-4": Recipe(steps=1200)}
+SHORT = Recipe(steps=1200, batch=32, learning_rate=1.5e-3)
+"""Small batches: of as few crops, more and smaller steps learn more."""
+RECIPES = {"leukonet": Recipe(), "leukonet-4": SHORT}
 """By model. The paper's images show few cells: more steps learn their photographs by heart. The second is what the
 cross-validation runs."""
-TUNE = Recipe(steps=300, batch=64, learning_rate=5e-4, warmup_steps=20, average=0.98)
+TUNE = Recipe(steps=300, learning_rate=5e-4, warmup_steps=20, average=0.98)
 """For going on from a trained network with a few cells of one's own."""
 
 
