@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
-from calibration.frames import SOURCE as UNLABELLED
-from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT, Gate, judge
+from calibration.gate import Gate, judge
 from calibration.observe import METHODS, observe, range_of
 from calibration.quantize import possible_tensors, quantise, read_float_graph
-from calibration.sampling import choose, every_second_group, listed
+from calibration.sampling import choose, every_second_group
 from calibration.sensitivity import Mixed, Trial
 from edge_wbc.engines.base import ENGINES, installed, open_engine
 from edge_wbc.errors import ModelError, SourceError, UsageError
-from edge_wbc.manifest import Model, manifest_path, sha256, write_manifest
+from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
 from training.crops import run_time_crops
 from training.datasets import Sample, locked_groups, read_all
-from training.files import write_whole
 from training.negatives import read_negatives
 
 REFERENCE = "onnxruntime"
@@ -41,6 +35,16 @@ class Cells:
     judging: list[Sample]
     locked: bool
     """Whether those to judge by are the locked groups; otherwise what calibration did not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a graph lost, on which cells, and whether the engines agree on it."""
+
+    cells: Cells
+    gate: Gate
+    same_label: dict[str, float]
+    """By other engine: share of crops that it and the reference name alike, both running the same graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,16 @@ def try_methods(
     return sorted(tried, key=lambda item: item.rank, reverse=True)
 
 
+def judge_graph(model: Model, graph: onnx.ModelProto, cells: Cells, judging: Pixels) -> Judged:
+    """Hold a graph of lower precision against the fp32 graph on the reference engine.
+
+    :param judging: uint8 (N, S, S, 3) BGR, the crops of the cells that judge.
+    """
+    after, alike = _answers(graph, model, judging)
+    truth = [cell.label for cell in cells.judging]
+    return Judged(cells, judge(_infer(REFERENCE, model, judging), after, truth, model.manifest.labels.names), alike)
+
+
 def trial_of(model: Model, tried: Tried, judging: Pixels, truth: Sequence[str]) -> Trial:
     """What sensitivity is measured on: the ranges of one method."""
     return Trial(read_float_graph(model.graph), tried.ranges, judging, truth, model.manifest.labels.names)
@@ -139,47 +153,6 @@ def with_floating(model: Model, tried: Tried, mixed: Mixed, judging: Pixels) -> 
     return replace(tried, graph=mixed.graph, gate=found.gate, same_label=alike, floating=found.floating)
 
 
-def write_int8(out: Path, model: Model, best: Tried, cells: Cells, data: Path, seed: int) -> Model:
-    """Write the graph and its manifest; what the manifest says of fp32 accuracy is left out of it.
-
-    :raises OutputFailed: can't be written.
-    """
-    rows = listed(cells.calibrating, data)
-    content = best.graph.SerializeToString(deterministic=True)
-    write_whole(out, content, "make room, then start the same command again")
-    given = model.manifest
-    calibration: dict[str, Any] = {
-        "method": best.method,
-        "floating": best.floating,
-        "seed": seed,
-        "images": len(rows),
-        "per_class": dict(sorted(Counter(sample.label for sample in cells.calibrating).items())),
-        "list_sha256": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
-        "list": rows,
-    }
-    parity = {
-        "against": {"graph": given.graph.file, "sha256": given.graph.sha256, "precision": given.graph.precision},
-        "crops_from": "locked groups" if cells.locked else "cells that did not calibrate",
-        "labels_from": "the fp32 graph" if cells.judging[0].source == UNLABELLED else "the data",
-        "gate": {"least_agreement": LEAST_AGREEMENT, "largest_loss_of_recall": LARGEST_LOSS},
-        **asdict(best.gate),
-        "same_label_in": best.same_label,
-    }
-    manifest = given.model_copy(
-        update={
-            "model": given.model.model_copy(update={"name": out.stem}),
-            "graph": given.graph.model_copy(
-                update={"file": out.name, "sha256": sha256(out), "precision": "int8", "opset": _opset(best.graph)}
-            ),
-            "parity": parity,
-            "metrics": {},
-            "calibration": calibration,
-        }
-    )
-    write_manifest(manifest_path(out), manifest)
-    return Model(manifest, out)
-
-
 def crops_for(samples: Sequence[Sample], model: Model, progress: Callable[[int], None]) -> Pixels:
     """uint8 (len(samples), S, S, 3) BGR: what the live pipeline cuts.
 
@@ -188,14 +161,18 @@ def crops_for(samples: Sequence[Sample], model: Model, progress: Callable[[int],
     return run_time_crops(samples, progress, model.manifest.input.size_px)
 
 
-def check(model: Model, methods: Sequence[str], out: Path) -> None:
-    """:raises UsageError: an unknown method, or a place that takes no graph.
+def check(model: Model, methods: Sequence[str], out: Path, suffix: str | None) -> None:
+    """Refuse before anything is run.
+
+    :param suffix: what the name of ``out`` has to end in, if it matters.
+    :raises UsageError: an unknown method, or a place that takes no file.
     :raises ModelError: the model is no fp32 model.
     """
     if unknown := [method for method in methods if method not in METHODS]:
         raise UsageError(f"--method {unknown[0]}: use one of {', '.join(METHODS)}")
-    if out.suffix != ".onnx" or not out.parent.is_dir():
-        raise UsageError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
+    if (suffix and out.suffix != suffix) or not out.parent.is_dir():
+        ending = f"a file that ends in {suffix}" if suffix else "a file"
+        raise UsageError(f"--out {out}: name {ending}, in a folder that exists")
     if model.manifest.graph.precision != "fp32":
         raise ModelError(f"{model.graph}: {model.manifest.graph.precision} already; give the fp32 graph it came from")
 
@@ -220,7 +197,3 @@ def _infer(engine: str, model: Model, crops: Pixels) -> npt.NDArray[np.float32]:
         return np.concatenate([opened.infer(crops[i : i + 32]).probabilities for i in range(0, len(crops), 32)])
     finally:
         opened.close()
-
-
-def _opset(graph: onnx.ModelProto) -> int:
-    return next(int(item.version) for item in graph.opset_import if item.domain == "")

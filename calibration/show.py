@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from calibration.calibrate import Tried
+    from calibration.calibrate import Judged, Tried
     from calibration.lint import Finding
     from calibration.sensitivity import Layer
 
@@ -44,6 +44,23 @@ def layers_table(layers: Sequence[Layer], noise: Mapping[str, Mapping[str, float
         gate = layer.alone.gate
         figures = (f"{layer.gain:+.1e}", f"{gate.agreement:.2%}", f"{gate.worst_difference:.3f}")
         table.add_row(layer.name, *figures, *(f"{of[layer.name]:.1f}" for of in noise.values()))
+    _console().print(table)
+
+
+def half_table(judged: Judged, how: Mapping[str, Any]) -> None:
+    """An FP16 graph beside fp32: its answers, and how far its values are from the ends of FP16."""
+    gate = judged.gate
+    table = Table("FP16 beside fp32", "")
+    table.add_row("gate", "passed" if gate.passed else "failed")
+    table.add_row("same class", f"{gate.agreement:.2%}, 95 % " + "–".join(f"{e:.1%}" for e in gate.agreement_interval))
+    table.add_row("worst difference", f"{gate.worst_difference:.4f}")
+    for engine, share in judged.same_label.items():
+        table.add_row(f"{engine} alike", f"{share:.2%}")
+    table.add_row(
+        "largest activation", f"{how['largest_activation']:.4g} at {how['at']}, headroom {how['headroom']:.0f}"
+    )
+    table.add_row("too small for all digits", f"{how['most_subnormal']:.2%} of a tensor's values at most")
+    table.add_row("weights", f"{how['weights_zeroed']} become 0, {how['weights_subnormal']} lose digits")
     _console().print(table)
 
 

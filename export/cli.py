@@ -93,14 +93,14 @@ def verify(data: Path, model: str, as_json: bool) -> int:
     precision = loaded.manifest.graph.precision
     with progress("verifying", len(samples)) as advance:
         comparisons = compare_engines(loaded, samples, advance)
-    gate = LEAST_SAME_LABEL if precision == "int8" else LARGEST_DIFFERENCE
+    gate = LARGEST_DIFFERENCE if precision == "fp32" else LEAST_SAME_LABEL
     if as_json:
         print_json({"gate": gate, "engines": {name: asdict(c) for name, c in comparisons.items()}})
     for name, found in comparisons.items():
         say(
             f"{name} {found.precision}, {precision} graph: {found.crops} crops, worst difference "
             f"{found.worst_difference:.1e}, {found.same_label} with the same label "
-            f"(gate {f'{gate:.1%} of them' if precision == 'int8' else f'{gate:g} at most'})"
+            f"(gate {f'{gate:g} at most' if precision == 'fp32' else f'{gate:.1%} of them'})"
         )
     return 0 if all(found.passed(precision) for found in comparisons.values()) else 1
 

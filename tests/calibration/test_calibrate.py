@@ -15,6 +15,7 @@ pytest.importorskip("torch", reason="torch is not installed: training's readers 
 from click.testing import CliRunner
 
 from calibration import calibrate as calibrating
+from calibration.cache import read_cache
 from calibration.calibrate import try_methods
 from calibration.cli import calibrate
 from calibration.observe import METHODS
@@ -88,6 +89,9 @@ def test_a_graph_that_fails_is_written_only_by_force_and_marked(folders, tmp_pat
         ((), "give --data"),
         (("--data", "x", "--method", "mean"), "use one of minmax, percentile, mse, entropy"),
         (("--data", "x", "--out", "graph.bin"), "ends in .onnx"),
+        (("--data", "x", "--frames", "y"), "give --data"),
+        (("--data", "x", "--precision", "fp16", "--method", "mse"), "FP16 has no ranges"),
+        (("--data", "x", "--cache", "10.3.0", "--auto-mixed"), "are of INT8 graphs"),
     ],
 )
 def test_wrong_usage_is_told_in_a_line(arguments, text):
@@ -190,3 +194,24 @@ def test_the_shipped_model_keeps_its_answers_on_real_cells(model):
     (tried,) = try_methods(model, ["mse"], crops[:64], crops[64:], truth, ignore)
     assert cells.locked
     assert tried.gate.passed, tried.gate.failures()
+
+
+def test_fp16_is_judged_and_its_manifest_tells_how_far_it_is_from_overflow(folders, tmp_path):
+    out = tmp_path / "x.onnx"
+    done = run("leukonet", "--data", folders, "--precision", "fp16", "--out", out, "--json")
+    assert (done.exception, done.return_value) == (None, 0)
+    manifest = load_model(out).manifest
+    assert manifest.graph.precision == "fp16"
+    assert manifest.calibration["headroom"] > 4
+    assert manifest.parity["passed"] is True
+    assert manifest.parity["worst_difference"] == json.loads(done.stdout)["worst_difference"] > 0
+
+
+def test_the_cache_is_written_for_tensorrt_10_alone(folders, tmp_path):
+    out = tmp_path / "leukonet.cache"
+    done = run("leukonet", "--data", folders, "--cache", "10.3.0", "--method", "minmax", "--out", out, "--json")
+    assert done.exception is None
+    cache = read_cache(out.read_text())
+    assert cache.version == "10.3.0"
+    assert cache.ranges == pytest.approx(json.loads(done.stdout)["ranges"])
+    assert "no calibration cache" in str(run("leukonet", "--data", folders, "--cache", "11.4.1").exception)

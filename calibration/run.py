@@ -1,0 +1,230 @@
+"""The verb ``calibrate``, from its options to a graph of lower precision, or to TensorRT's calibration cache."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calibration.cache import cache_text, cached_tensors
+from calibration.calibrate import (
+    Cells,
+    Judged,
+    Tried,
+    cells_of,
+    check,
+    crops_for,
+    judge_graph,
+    labelled,
+    trial_of,
+    try_methods,
+    warnings,
+    with_floating,
+)
+from calibration.frames import frames_in, read_frames
+from calibration.half import halve, weights
+from calibration.headroom import overflow
+from calibration.observe import METHODS, observe, range_of
+from calibration.quantize import quantisable_layers, read_float_graph
+from calibration.record import how_int8, write_lowered
+from calibration.sensitivity import Layer, auto_mixed, sensitivity, signal_to_noise
+from calibration.show import half_table, layers_table, methods_table
+from calibration.view import read_graph
+from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.errors import UsageError
+from edge_wbc.manifest import Model, load_model
+from edge_wbc.types import Pixels
+from training.datasets import Sample
+from training.files import write_whole
+
+CACHE_METHOD = "entropy"
+"""What TensorRT's own calibrator of that name does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked for on the command line; None: not said."""
+
+    model: str
+    data: Path | None
+    frames: Path | None
+    out: Path | None
+    count: int
+    seed: int
+    method: str | None
+    precision: str
+    cache: str | None
+    sensitivity: bool
+    auto_mixed: bool
+    force: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """The model, and the crops of the cells that calibrate and of those that judge: uint8 (N, S, S, 3) BGR."""
+
+    model: Model
+    root: Path
+    cells: Cells
+    calibrating: Pixels
+    judging: Pixels
+
+
+def run(order: Order) -> int:
+    """Do it.
+
+    :returns: the exit code.
+    :raises EdgeWbcError: as documented of each part.
+    """
+    model = load_model(order.model)
+    out = order.out or Path(
+        f"{model.graph.stem}.cache" if order.cache else f"{model.graph.stem}-{order.precision}.onnx"
+    )
+    methods = [order.method] if order.method else [CACHE_METHOD] if order.cache else list(METHODS)
+    if (order.data is None) == (order.frames is None):
+        raise UsageError("give --data, labelled cells to calibrate on and judge by, or --frames, or --lint GRAPH")
+    if (order.cache or order.precision == "fp16") and (order.sensitivity or order.auto_mixed):
+        raise UsageError("--sensitivity and --auto-mixed are of INT8 graphs; leave --cache and --precision fp16 out")
+    if order.precision == "fp16" and (order.cache or order.method):
+        raise UsageError("FP16 has no ranges; leave --method and --cache out")
+    check(model, methods, out, None if order.cache else ".onnx")
+    if order.cache:
+        cache_text({}, order.cache)  # a version that has no cache is told now
+        return _cache(order, _given(order, model), out, methods[0])
+    return (_half if order.precision == "fp16" else _int8)(order, _given(order, model), out, methods)
+
+
+def _given(order: Order, model: Model) -> _Given:
+    if order.data is not None:
+        root, samples = order.data, labelled(order.data, model)
+    else:
+        assert order.frames is not None
+        root, samples = order.frames, _of_frames(order.frames, model)
+    cells = cells_of(samples, order.count, order.seed)
+    for line in warnings(cells, order.count):
+        say(f"edge-wbc: {line}")
+    used = [*cells.calibrating, *cells.judging]
+    with progress("cutting crops", len(used)) as advance:
+        crops = crops_for(used, model, advance)
+    return _Given(model, root, cells, crops[: len(cells.calibrating)], crops[len(cells.calibrating) :])
+
+
+def _of_frames(folder: Path, model: Model) -> list[Sample]:
+    found = frames_in(folder)
+    with progress("looking for cells", len(found)) as advance:
+        samples = read_frames(found, model, advance)
+    say(f"edge-wbc: {len(samples)} cells without labels: classes here are those that the fp32 graph names")
+    return samples
+
+
+def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
+    truth = [cell.label for cell in given.cells.judging]
+    with progress("calibrating", 2 * len(given.calibrating)) as advance:
+        tried = try_methods(given.model, methods, given.calibrating, given.judging, truth, advance)
+    best = tried[0]
+    mixing = order.auto_mixed and not best.gate.passed
+    layers = _layers(given, best) if order.sensitivity or mixing else []
+    noise = _noise(given, tried, layers) if order.sensitivity else {}
+    if mixing:
+        trial = trial_of(given.model, best, given.judging, truth)
+        with progress("leaving layers in floating point", 2 * len(layers)) as advance:
+            mixed = auto_mixed(trial, [layer.name for layer in layers], advance)
+        best = with_floating(given.model, best, mixed, given.judging)
+    if order.as_json:
+        print_json(
+            {
+                "model": given.model.name,
+                "calibrated_on": len(given.calibrating),
+                "locked": given.cells.locked,
+                "methods": [
+                    {"method": item.method, **asdict(item.gate), "same_label_in": item.same_label} for item in tried
+                ],
+                "layers": [asdict(layer) for layer in layers],
+                "signal_to_noise_db": noise,
+                "floating": best.floating,
+            }
+        )
+    else:
+        methods_table(tried)
+        if noise:
+            layers_table(layers, noise)
+    if best.floating:
+        say(f"in floating point: {', '.join(best.floating)}; chosen on the crops that judge, so a little optimistic")
+    if _fails(order, best.gate.failures()):
+        return 1
+    how = how_int8(best, given.cells, given.root, order.seed)
+    judged = Judged(given.cells, best.gate, best.same_label)
+    write_lowered(out, given.model, best.graph, "int8", judged, how)
+    say(f"wrote {out}, ranges by {best.method} from {len(given.calibrating)} crops")
+    say(f"next: edge-wbc front {out}")
+    return 0 if best.gate.passed else 1
+
+
+def _layers(given: _Given, best: Tried) -> list[Layer]:
+    trial = trial_of(given.model, best, given.judging, [cell.label for cell in given.cells.judging])
+    with progress("layer by layer", (len(quantisable_layers(trial.graph)) + 3) * len(given.judging)) as advance:
+        return sensitivity(trial, advance).layers
+
+
+def _noise(given: _Given, tried: list[Tried], layers: list[Layer]) -> dict[str, dict[str, float]]:
+    """Signal to noise in dB, by method, then layer; the method that ``layers`` is of, first."""
+    noise = {tried[0].method: {layer.name: layer.signal_to_noise_db for layer in layers}}
+    floats = read_float_graph(given.model.graph)
+    for item in tried[1:]:
+        with progress(f"error by layer, {item.method}", len(given.judging)) as advance:
+            noise[item.method] = signal_to_noise(floats, item.graph, given.judging, advance)
+    return noise
+
+
+def _half(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
+    floats = read_graph(given.model.graph)
+    crops = np.concatenate([given.calibrating, given.judging])
+    with progress("looking for overflow", len(crops)) as advance:
+        held = overflow(floats, crops, advance)
+    graph = halve(floats)
+    judged = judge_graph(given.model, graph, given.cells, given.judging)
+    least = min(held, key=lambda item: item.headroom)
+    how = {
+        "largest_activation": least.largest,
+        "at": least.node,
+        "headroom": least.headroom,
+        "most_subnormal": max(item.subnormal for item in held),
+        "weights_zeroed": sum(item.zeroed for item in weights(floats)),
+        "weights_subnormal": sum(item.subnormal for item in weights(floats)),
+    }
+    if order.as_json:
+        shown = {**asdict(judged.gate), "same_label_in": judged.same_label}
+        print_json({"model": given.model.name, **shown, "calibration": how, "locked": given.cells.locked})
+    else:
+        half_table(judged, how)
+    say("on a processor the engines round the weights but mostly not the activations; FP16 hardware was not run")
+    failures = [*judged.gate.failures(), *(item.finding for item in held if item.finding)]
+    if _fails(order, failures):
+        return 1
+    write_lowered(out, given.model, graph, "fp16", judged, how)
+    say(f"wrote {out}; judged on {len(given.judging)} crops")
+    return 1 if failures else 0
+
+
+def _cache(order: Order, given: _Given, out: Path, method: str) -> int:
+    floats = read_float_graph(given.model.graph)
+    tensors = cached_tensors(floats)
+    with progress("calibrating", 2 * len(given.calibrating)) as advance:
+        held = observe(floats, tensors, given.calibrating, advance)
+    ranges = {name: range_of(histogram, method) for name, histogram in held.items()}
+    assert order.cache is not None
+    write_whole(out, cache_text(ranges, order.cache).encode(), "make room, then start the same command again")
+    if order.as_json:
+        print_json({"model": given.model.name, "cache": str(out), "method": method, "ranges": ranges})
+    say(f"wrote {out} for TensorRT {order.cache}, {len(ranges)} tensors, ranges by {method}")
+    say("TensorRT itself was not run, and nothing here runs a cache: judge the engine that is built with it")
+    return 0
+
+
+def _fails(order: Order, failures: list[str]) -> bool:
+    """Say why nothing is written, unless it is all the same."""
+    if failures and not order.force:
+        say(f"edge-wbc: nothing was written: {'; '.join(failures)}; --force writes it all the same")
+    return bool(failures) and not order.force
