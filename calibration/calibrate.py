@@ -45,6 +45,8 @@ class Judged:
     gate: Gate
     same_label: dict[str, float]
     """By other engine: share of crops that it and the reference name alike, both running the same graph."""
+    probabilities: npt.NDArray[np.float32]
+    """(N, C) of the cells that judge, by the reference engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Tried:
     gate: Gate
     same_label: dict[str, float]
     """By other engine: share of crops that it and the reference name alike, both running the INT8 graph."""
+    probabilities: npt.NDArray[np.float32]
+    """(N, C) of the cells that judge, by the reference engine."""
     floating: tuple[str, ...] = ()
     """Layers left in floating point."""
 
@@ -127,7 +131,8 @@ def try_methods(
         ranges = {name: range_of(held, method) for name, held in histograms.items()}
         graph = quantise(floats, ranges)
         after, alike = _answers(graph, model, judging)
-        tried.append(Tried(method, ranges, graph, judge(before, after, truth, model.manifest.labels.names), alike))
+        gate = judge(before, after, truth, model.manifest.labels.names)
+        tried.append(Tried(method, ranges, graph, gate, alike, after))
     return sorted(tried, key=lambda item: item.rank, reverse=True)
 
 
@@ -138,7 +143,8 @@ def judge_graph(model: Model, graph: onnx.ModelProto, cells: Cells, judging: Pix
     """
     after, alike = _answers(graph, model, judging)
     truth = [cell.label for cell in cells.judging]
-    return Judged(cells, judge(_infer(REFERENCE, model, judging), after, truth, model.manifest.labels.names), alike)
+    gate = judge(_infer(REFERENCE, model, judging), after, truth, model.manifest.labels.names)
+    return Judged(cells, gate, alike, after)
 
 
 def trial_of(model: Model, tried: Tried, judging: Pixels, truth: Sequence[str]) -> Trial:
@@ -148,9 +154,11 @@ def trial_of(model: Model, tried: Tried, judging: Pixels, truth: Sequence[str]) 
 
 def with_floating(model: Model, tried: Tried, mixed: Mixed, judging: Pixels) -> Tried:
     """The method's graph with the layers in floating point that were found to be needed."""
-    _, alike = _answers(mixed.graph, model, judging)
+    after, alike = _answers(mixed.graph, model, judging)
     found = mixed.tested
-    return replace(tried, graph=mixed.graph, gate=found.gate, same_label=alike, floating=found.floating)
+    return replace(
+        tried, graph=mixed.graph, gate=found.gate, same_label=alike, probabilities=after, floating=found.floating
+    )
 
 
 def crops_for(samples: Sequence[Sample], model: Model, progress: Callable[[int], None]) -> Pixels:

@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from edge_wbc.engines.onnxruntime import DISABLED
 from edge_wbc.types import Pixels
 
 LEVELS = 127
@@ -142,4 +143,6 @@ def session_with(model: onnx.ModelProto, tensors: Sequence[str] = (), as_written
     options.log_severity_level = 4
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(shown.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        shown.SerializeToString(), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED
+    )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from calibration.lint import lint
+from calibration.lint import ACTIVATIONS, lint
 from calibration.observe import LEVELS
 from calibration.view import DEQUANTIZE, QUANTIZE, View, name_of, read_graph
 from edge_wbc.errors import ModelError
@@ -156,7 +156,7 @@ def _ends_convolution(view: View, tensor: str, convolutions: set[str]) -> bool:
         if maker.op_type == "Add":
             makers = map(view.maker, maker.input)
             return any(item is not None and name_of(item) in convolutions for item in makers)
-        maker = view.maker(maker.input[0]) if maker.op_type in ("Relu", "Clip", "LeakyRelu") else None
+        maker = view.maker(maker.input[0]) if maker.op_type in ACTIVATIONS else None
     return maker is not None
 
 

@@ -16,7 +16,8 @@ from calibration.frames import SOURCE as UNLABELLED
 from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT
 from calibration.sampling import listed
 from calibration.view import View
-from edge_wbc.manifest import Model, manifest_path, sha256, write_manifest
+from edge_wbc.manifest import Manifest, Model, manifest_path, sha256, write_manifest
+from training.evaluate import by_part, report, scored_from
 from training.files import write_whole
 
 
@@ -42,7 +43,8 @@ def write_lowered(
     judged: Judged,
     how: dict[str, Any],
 ) -> Model:
-    """Write a graph of lower precision and its manifest; what the manifest says of fp32 accuracy is left out of it.
+    """Write a graph of lower precision and its manifest; its accuracy is its own, and stands there where locked groups
+    judged.
 
     :param how: becomes the manifest's ``calibration``.
     :raises OutputFailed: can't be written.
@@ -65,9 +67,20 @@ def write_lowered(
                 update={"file": out.name, "sha256": sha256(out), "precision": precision, "opset": View(graph).opset}
             ),
             "parity": parity,
-            "metrics": {},
+            "metrics": _metrics(given, judged) if judged.cells.locked else {},
             "calibration": how,
         }
     )
     write_manifest(manifest_path(out), manifest)
     return Model(manifest, out)
+
+
+def _metrics(given: Manifest, judged: Judged) -> dict[str, Any]:
+    """By source, as ``export --data`` gives them for fp32 graphs, calibration errors and thresholds aside."""
+    labels = given.labels
+    scored = scored_from(judged.cells.judging, judged.probabilities, labels.names, labels.unidentified_below)
+    metrics: dict[str, Any] = {"on": "locked groups, cell mode; pbc is split by image, so its figures are optimistic"}
+    for name, part in by_part(scored).items():
+        metrics[name] = asdict(report(part))
+        del metrics[name]["unreadable"], metrics[name]["worst"]
+    return metrics

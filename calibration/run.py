@@ -155,7 +155,7 @@ def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
     if _fails(order, best.gate.failures()):
         return 1
     how = how_int8(best, given.cells, given.root, order.seed)
-    judged = Judged(given.cells, best.gate, best.same_label)
+    judged = Judged(given.cells, best.gate, best.same_label, best.probabilities)
     write_lowered(out, given.model, best.graph, "int8", judged, how)
     say(f"wrote {out}, ranges by {best.method} from {len(given.calibrating)} crops")
     say(f"next: edge-wbc front {out}")

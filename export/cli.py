@@ -128,14 +128,13 @@ def front(graphs: tuple[str, ...], engine: str, rounds: int, out: Path | None, s
     from edge_wbc.bench.compare import machine
     from edge_wbc.engines.base import engine_name
     from export.front import THREADS, TURN_S, measure, slower_than_reference
-    from export.peers import PEERS
 
     if out is not None:
         _refuse_picture(out)
     engine = engine_name(engine)
     rounds = 1 if smoke else rounds
     before = machine()
-    with progress("turns", (1 + len(graphs) + len(PEERS)) * rounds) as advance:
+    with progress("rounds", rounds) as advance:
         found = measure(graphs, engine, rounds, 0.0 if smoke else TURN_S, advance)
     slower = None if smoke else slower_than_reference(found)
     conditions = f"{found.engine}, precision hint {found.precision}, {THREADS} thread, one crop a call, {rounds} rounds"
@@ -144,6 +143,9 @@ def front(graphs: tuple[str, ...], engine: str, rounds: int, out: Path | None, s
         print_json({"machine": before, **measured, "passed": None if smoke else slower is None})
     else:
         _front_tables(found)
+    for item in found.beside:
+        low, high = item.ratio_interval
+        say(f"{item.name} takes {item.ratio:.2f} ({low:.2f} to {high:.2f}) of the time of {item.other}")
     say(f"{before['processor']}, {before['processors']} processors, load {before['load_before']:.1f} at the start")
     say(conditions)
     say("ms: median of the rounds; ratio: to MobileNetV3-Small in the same round, median; 95 %: bootstrap over rounds")

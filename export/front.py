@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from edge_wbc.engines.base import Engine, open_engine
+from edge_wbc.engines.base import Engine, engine_name, open_engine
 from edge_wbc.manifest import Model, load_model
+from export.int8_peer import int8_peer
 from export.peers import PEERS, write_peer
 
 REFERENCE = "MobileNetV3-Small"
 """What ratios are taken to: what people pick who pick a small network."""
+INT8, BFLOAT16 = " int8", " bf16"
+"""Behind the name of a network that is also timed so."""
 THREADS = 1
 TURN_S = 0.1
 LEAST_CALLS = 5
@@ -65,6 +68,16 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """An INT8 graph's time ÷ another's in the same round, median and its interval."""
+
+    name: str
+    other: str
+    ratio: float
+    ratio_interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Front:
     """Everything measured in one run."""
 
@@ -72,7 +85,8 @@ class Front:
     precision: str
     """What the engine computed in."""
     rows: list[Row]
-    """The default model, the given graphs, the peers."""
+    """The default model, the given graphs, the peers; with an INT8 graph among them, what it is held beside."""
+    beside: list[Beside]
     turns_ms: dict[str, list[float]]
     """By graph: the median of each turn, in the order of the rounds."""
 
@@ -80,22 +94,39 @@ class Front:
 def measure(graphs: Sequence[str], engine: str, rounds: int, turn_s: float, progress: Callable[[int], None]) -> Front:
     """Time the default model, each given graph and each peer.
 
+    Beside an INT8 graph, ``REFERENCE`` in INT8 too, and on OpenVINO the default model in bfloat16, where the processor
+    computes in it: INT8 is worth what it gains over that.
+
     :param graphs: names of shipped models, or paths of .onnx files.
     :raises ModelError: a graph or its manifest can't be used; before anything is timed.
     """
     models = unique([load_model(), *map(load_model, graphs)])
-    names = [*names_of(models), *PEERS]
+    names = names_of(models)
+    known = dict(zip(names, models, strict=True))
+    came_from = {name: _origin(model, known) for name, model in known.items() if _is_int8(model)}
     labels = models[0].manifest.labels.names
     with TemporaryDirectory(prefix="edge-wbc-front-") as scratch, ExitStack() as stack:
-        models += [write_peer(name, labels, Path(scratch)) for name in PEERS]
-        engines = []
-        for model in models:
-            engines.append(open_engine(engine, model, THREADS))
-            stack.callback(engines[-1].close)
-        turns = take_turns([_turn(opened, turn_s) for opened in engines], rounds, progress)
-    reference = turns[names.index(REFERENCE)]
-    rows = [row(name, model, times, reference) for name, model, times in zip(names, models, turns, strict=True)]
-    return Front(engines[0].name, engines[0].precision, rows, dict(zip(names, turns, strict=True)))
+        known |= {name: write_peer(name, labels, Path(scratch)) for name in PEERS}
+        if came_from:
+            known[REFERENCE + INT8] = int8_peer(known[REFERENCE])
+        engines = {name: open_engine(engine, model, THREADS) for name, model in known.items()}
+        if engine_name(engine) == "openvino":
+            for name in filter(None, dict.fromkeys(came_from.values())):
+                engines |= _in_bfloat16(name, known[name])
+        for opened in engines.values():
+            stack.callback(opened.close)
+        taken = take_turns([_turn(opened, turn_s) for opened in engines.values()], rounds, progress)
+    turns = dict(zip(engines, taken, strict=True))
+    rows = [row(name, opened.model, turns[name], turns[REFERENCE]) for name, opened in engines.items()]
+    rows = [replace(row, precision="bf16", accuracy={}) if row.name.endswith(BFLOAT16) else row for row in rows]
+    beside = [
+        Beside(name, other, *_ratio(turns[name], turns[other]))
+        for name, origin in came_from.items()
+        for other in (origin, f"{origin}{BFLOAT16}", REFERENCE + INT8)
+        if other in turns
+    ]
+    first = engines[names[0]]
+    return Front(first.name, first.precision, rows, beside, turns)
 
 
 def take_turns(turns: Sequence[Callable[[], float]], rounds: int, progress: Callable[[int], None]) -> list[list[float]]:
@@ -106,27 +137,46 @@ def take_turns(turns: Sequence[Callable[[], float]], rounds: int, progress: Call
         shift = turned % len(places)
         for place in places[shift:] + places[:shift]:
             found[place].append(turns[place]())
-            progress(sum(map(len, found)))
+        progress(turned + 1)
     return found
 
 
 def row(name: str, model: Model, turns_ms: Sequence[float], reference_ms: Sequence[float]) -> Row:
     """One graph's figures beside the reference's turns in the same rounds."""
-    ratios = [ours / theirs for ours, theirs in zip(turns_ms, reference_ms, strict=True)]
     manifest = model.manifest
     return Row(
         name,
-        name in PEERS,
+        name.removesuffix(INT8) in PEERS,
         manifest.graph.precision,
         manifest.input.size_px,
         manifest.graph.parameters,
         manifest.graph.macs,
         statistics.median(turns_ms),
         median_interval(turns_ms),
-        statistics.median(ratios),
-        median_interval(ratios),
+        *_ratio(turns_ms, reference_ms),
         accuracy_of(manifest.metrics),
     )
+
+
+def _ratio(ours_ms: Sequence[float], theirs_ms: Sequence[float]) -> tuple[float, Interval]:
+    ratios = [ours / theirs for ours, theirs in zip(ours_ms, theirs_ms, strict=True)]
+    return statistics.median(ratios), median_interval(ratios)
+
+
+def _is_int8(model: Model) -> bool:
+    return model.manifest.graph.precision == "int8"
+
+
+def _origin(model: Model, known: Mapping[str, Model]) -> str | None:
+    """Which of these an INT8 graph was made from."""
+    wanted = model.manifest.parity.get("against", {}).get("sha256")
+    return next((name for name, other in known.items() if other.manifest.graph.sha256 == wanted), None)
+
+
+def _in_bfloat16(name: str, model: Model) -> dict[str, Engine]:
+    from edge_wbc.engines.openvino import OpenvinoEngine, computes_bf16
+
+    return {name + BFLOAT16: OpenvinoEngine(model, THREADS, "bf16")} if computes_bf16() else {}
 
 
 def median_interval(values: Sequence[float]) -> Interval:

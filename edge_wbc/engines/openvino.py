@@ -15,11 +15,14 @@ class OpenvinoEngine:
     """One compiled model and one inference request."""
 
     name = "openvino"
-    precision = "f32"
 
-    def __init__(self, model: Model, threads: int) -> None:
-        """:raises ModelError: not an ONNX graph, or not one edge-wbc can run."""
+    def __init__(self, model: Model, threads: int, precision: str = "f32") -> None:
+        """
+        :param precision: what OpenVINO computes in where the graph leaves it open, ``f32`` or ``bf16``.
+        :raises ModelError: not an ONNX graph, or not one edge-wbc can run.
+        """
         self.model = model
+        self.precision = precision
         core = openvino.Core()
         try:
             graph = core.read_model(model.graph)
@@ -32,7 +35,7 @@ class OpenvinoEngine:
             graph,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_PRECISION_HINT": precision,
                 "PERFORMANCE_HINT": "LATENCY",
                 "NUM_STREAMS": "1",
                 "INFERENCE_NUM_THREADS": str(threads),
@@ -49,6 +52,11 @@ class OpenvinoEngine:
 
     def close(self) -> None:
         self._request = None
+
+
+def computes_bf16() -> bool:
+    """Whether this processor computes in bfloat16."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _ports(ports: list[openvino.Output]) -> list[Port]:

@@ -10,7 +10,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed: no graph can b
 from onnx import numpy_helper  # noqa: E402
 
 from calibration.lint import lint  # noqa: E402
-from calibration.observe import observe, range_of  # noqa: E402
+from calibration.observe import observe, range_of, session_with  # noqa: E402
 from calibration.quantize import (  # noqa: E402
     possible_tensors,
     quantisable_layers,
@@ -19,7 +19,9 @@ from calibration.quantize import (  # noqa: E402
     read_float_graph,
 )
 from calibration.view import View  # noqa: E402
+from edge_wbc.engines.base import open_engine  # noqa: E402
 from edge_wbc.errors import ModelError  # noqa: E402
+from edge_wbc.manifest import Model  # noqa: E402
 
 
 def ignore(done):
@@ -202,3 +204,12 @@ def test_a_quantised_graph_no_convolution_and_weights_that_are_no_numbers_are_re
     onnx.save(net.model(net.node("Abs", "abs", ["crops"])), path)
     with pytest.raises(ModelError, match="no convolution"):
         read_float_graph(path)
+
+
+def test_the_reference_engine_computes_an_int8_graph_as_it_is_written(int8, model, crops, tmp_path):
+    """ONNX Runtime would also quantise the biases, which the graph leaves in floating point."""
+    path = tmp_path / "int8.onnx"
+    onnx.save(int8, path)
+    said = open_engine("onnxruntime", Model(model.manifest, path)).infer(crops).probabilities
+    (written,) = session_with(int8, as_written=True).run(["probabilities"], {"crops": crops})
+    assert np.abs(said - written).max() < 2e-3

@@ -36,7 +36,7 @@ def a_row(name: str, ms: float, accuracy: dict[str, Accuracy] | None = None) -> 
 
 
 def a_front(default_ms: float) -> Front:
-    return Front("openvino", "f32", [a_row("leukonet", default_ms), a_row(REFERENCE, 1.0)], {})
+    return Front("openvino", "f32", [a_row("leukonet", default_ms), a_row(REFERENCE, 1.0)], [], {})
 
 
 def test_every_graph_has_one_turn_a_round_and_the_order_turns() -> None:
@@ -53,7 +53,7 @@ def test_every_graph_has_one_turn_a_round_and_the_order_turns() -> None:
     found = take_turns([turn(name) for name in "abc"], 4, steps.append)
     assert "".join(asked) == "abc" + "bca" + "cab" + "abc"
     assert found == [[1, 6, 8, 10], [2, 4, 9, 11], [3, 5, 7, 12]]
-    assert steps == list(range(1, 13))
+    assert steps == [1, 2, 3, 4]
 
 
 def test_ratios_are_taken_within_each_round(model: Model) -> None:
@@ -111,6 +111,30 @@ def test_a_smoke_run_measures_and_draws_everything(copied: Path, edge_wbc_comman
     for words in (done.json["machine"]["processor"], "precision hint f32", "1 thread", "1 rounds"):
         assert words in done.err
         assert words in drawn
+
+
+def test_int8_is_timed_beside_its_fp32_graph_and_the_reference_in_int8(edge_wbc_command: Any) -> None:
+    done = edge_wbc_command("front", "leukonet-int8", "--smoke", "--engine", "onnxruntime", "--json")
+    assert done.code == 0
+    rows = {found["name"]: found for found in done.json["rows"]}
+    assert list(rows) == ["leukonet", "leukonet-int8", *PEERS, f"{REFERENCE} int8"]
+    assert rows[f"{REFERENCE} int8"]["precision"] == "int8"
+    assert rows["leukonet-int8"]["accuracy"]["pbc"]["images"] == 547
+    assert [found["other"] for found in done.json["beside"]] == ["leukonet", f"{REFERENCE} int8"]
+    turns = done.json["turns_ms"]
+    assert done.json["beside"][0]["ratio"] == turns["leukonet-int8"][0] / turns["leukonet"][0]
+    assert "leukonet-int8 takes" in done.err
+
+
+def test_bfloat16_stands_beside_int8_where_the_processor_has_it(
+    edge_wbc_command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_wbc.engines.openvino.computes_bf16", lambda: True)  # OpenVINO takes the hint anywhere
+    done = edge_wbc_command("front", "leukonet-int8", "--smoke", "--engine", "openvino", "--json")
+    assert done.code == 0
+    (found,) = [row for row in done.json["rows"] if row["precision"] == "bf16"]
+    assert (found["name"], found["accuracy"]) == ("leukonet bf16", {})
+    assert "leukonet bf16" in [item["other"] for item in done.json["beside"]]
 
 
 def test_people_get_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
