@@ -13,8 +13,8 @@ _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
 DISABLED = ["WeightBiasQuantization"]
-"""Left on, ONNX Runtime 1.32 quantises the floating-point biases of an INT8 graph of its own accord: 0.25 % of real crops
-then get another class than the graph gives as written, without it none do."""
+"""Left on, ONNX Runtime 1.32 quantises the floating-point biases of an INT8 graph of its own accord: 0.25 % of real
+crops then get another class than the graph gives as written; without it none do."""
 
 
 class OnnxruntimeEngine:
