@@ -57,9 +57,14 @@ def _normalised(out: Writer, x: str, kind: str, size: int) -> str:
             x = out.node("ReduceSum", step, [x, out.constant(f"{step}.axis", np.array([axis]))])
         return x
 
+    # Channel by channel: an AveragePool of three would lay the whole front out in blocks of 16 channels in OpenVINO,
+    # which takes a sixth of the time of an INT8 graph.
     part = size // BACKGROUND_PARTS
-    parts = out.node("AveragePool", "input.parts", [x], kernel_shape=[part, part], strides=[part, part])
-    lightest = out.node("GlobalMaxPool", "input.lightest", [parts])
+    planes = out.node("Reshape", "input.planes", [x, out.constant("input.planes.shape", np.array([-1, 1, size, size]))])
+    parts = out.node("AveragePool", "input.parts", [planes], kernel_shape=[part, part], strides=[part, part])
+    side = size // part
+    shape = out.constant("input.channels.shape", np.array([-1, 3, side, side]))
+    lightest = out.node("GlobalMaxPool", "input.lightest", [out.node("Reshape", "input.channels", [parts, shape])])
     background = out.node("Max", "input.background", [lightest, constant("background", DARKEST_BACKGROUND)])
     brightest = out.node("ReduceMax", "input.brightest", [x], axes=[1])
     lit = out.node("Greater", "input.lit", [brightest, constant("lit", BLACK)])
