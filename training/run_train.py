@@ -147,11 +147,12 @@ def _pack(order: Order, path: Path) -> int:
         written = write_pack(path, cells.samples, cells.locked, crops, cells.root, advance)
     if order.as_json:
         print_json({"pack": str(path), "cells": len(cells.samples), "locked": sum(cells.locked), **asdict(written)})
-    size = f" --size {order.size}" if order.size else ""
+    same = f" --model {order.model}" if order.model else ""
+    same += f" --size {order.size}" if order.size else ""
     say(
         f"wrote {path}: {len(cells.samples)} cells, {sum(cells.locked)} of them in locked groups, "
         f"{written.bytes / 1e6:.1f} MB, WebP quality {written.quality}, "
-        f"off by {written.error:.2f} grey levels on average; next: edge-wbc train --data {path}{size}"
+        f"off by {written.error:.2f} grey levels on average; next: edge-wbc train --data {path}{same}"
     )
     return 0
 
