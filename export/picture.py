@@ -41,7 +41,7 @@ def draw_front(rows: list[Row], caption: str, out: Path) -> list[str]:
         shown = [100 * found.balanced_accuracy for source, found in row.accuracy.items() if source in drawn]
         if shown:
             place = (row.ms, max(shown))
-            axes.annotate(row.name, place, (0, 6), textcoords="offset points", ha="center", fontsize="small")
+            axes.annotate(row.name, place, (2, 5), textcoords="offset points", rotation=40, fontsize="small")
         else:
             axes.axvline(row.ms, linestyle="--", linewidth=1, color="grey")
             label = f"{row.name}, {row.ms:.2f} ms"
