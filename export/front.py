@@ -94,8 +94,8 @@ class Front:
 def measure(graphs: Sequence[str], engine: str, rounds: int, turn_s: float, progress: Callable[[int], None]) -> Front:
     """Time the default model, each given graph and each peer.
 
-    Beside an INT8 graph, ``REFERENCE`` in INT8 too, and on OpenVINO the default model in bfloat16, where the processor
-    computes in it: INT8 is worth what it gains over that.
+    Beside an INT8 graph, ``REFERENCE`` in INT8 too, and on OpenVINO the fp32 graph it came from in bfloat16, where the
+    processor computes in it: INT8 is worth what it gains over that.
 
     :param graphs: names of shipped models, or paths of .onnx files.
     :raises ModelError: a graph or its manifest can't be used; before anything is timed.
