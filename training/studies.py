@@ -61,7 +61,7 @@ def random_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: fro
     held = [_hash(f"random/{s.path.name}") % 5 == 0 for s in samples]
     alone = _positions(s.source == "kaggle" and not out for s, out in zip(samples, held, strict=True))
     tried = _positions(s.source == "kaggle" and out for s, out in zip(samples, held, strict=True))
-    yield Run("random/leukonet-4", alone, tried, replace(STUDY, steps=4 * STUDY.steps), NETWORK_4)
+    yield Run("random/leukonet-4", alone, tried, replace(STUDY, steps=10 * STUDY.steps), NETWORK_4)
 
 
 def sources_study(samples: Sequence[Sample], fold_of: dict[str, int], locked: frozenset[str]) -> Iterator[Run]:
