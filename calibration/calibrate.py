@@ -16,15 +16,13 @@ from calibration.observe import METHODS, observe, range_of
 from calibration.quantize import possible_tensors, quantise, read_float_graph
 from calibration.sampling import choose, every_second_group
 from calibration.sensitivity import Mixed, Trial
-from edge_wbc.engines.base import ENGINES, installed, open_engine
+from edge_wbc.engines.base import REFERENCE, beside_reference, open_engine
 from edge_wbc.errors import ModelError, SourceError, UsageError
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
 from training.crops import run_time_crops
 from training.datasets import Sample, locked_groups, read_all
 from training.negatives import read_negatives
-
-REFERENCE = "onnxruntime"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +190,9 @@ def _answers(graph: onnx.ModelProto, model: Model, crops: Pixels) -> tuple[npt.N
         path.write_bytes(graph.SerializeToString(deterministic=True))
         int8 = Model(model.manifest, path)
         found = _infer(REFERENCE, int8, crops)
-        others = [name for name in ENGINES if name != REFERENCE and installed(name)]
         alike = {
-            name: float((_infer(name, int8, crops).argmax(axis=1) == found.argmax(axis=1)).mean()) for name in others
+            name: float((_infer(name, int8, crops).argmax(axis=1) == found.argmax(axis=1)).mean())
+            for name in beside_reference()
         }
     return found, alike
 

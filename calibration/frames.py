@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edge_wbc.classify import cut
-from edge_wbc.engines.base import open_engine
+from edge_wbc.engines.base import REFERENCE, open_engine
 from edge_wbc.errors import SourceError
 from edge_wbc.manifest import Model
 from edge_wbc.sources.files import IMAGE_SUFFIXES, read_image
@@ -38,7 +38,7 @@ def read_frames(frames: Sequence[Path], model: Model, progress: Callable[[int], 
     :raises SourceError: a frame can't be read, or no frame shows a cell.
     """
     names = model.manifest.labels.names
-    engine = open_engine("onnxruntime", model)
+    engine = open_engine(REFERENCE, model)
     samples = []
     for done, path in enumerate(frames, 1):
         pixels = read_image(path)

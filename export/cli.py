@@ -240,12 +240,12 @@ def _simulated_crops(size: int) -> Pixels:
 
 def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[str, float]) -> None:
     """Score the finished graph on the locked groups and add the figures to its manifest."""
-    from edge_wbc.engines.base import open_engine
+    from edge_wbc.engines.base import REFERENCE, open_engine
     from edge_wbc.manifest import manifest_path, write_manifest
     from training.evaluate import by_part, report, score
     from training.reliability import reliability, risk_coverage
 
-    engine = open_engine("onnxruntime", model)
+    engine = open_engine(REFERENCE, model)
     with progress("scoring", len(samples)) as advance:
         scored = score(samples, engine, "cell", advance)
     metrics: dict[str, Any] = {

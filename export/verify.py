@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.engines.base import ENGINES, Engine, installed, open_engine
+from edge_wbc.engines.base import REFERENCE, Engine, beside_reference, open_engine
 from edge_wbc.errors import SourceError
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
 from training.datasets import Sample
 from training.evaluate import batches, crops_of
 
-REFERENCE = "onnxruntime"
 LARGEST_DIFFERENCE = 1e-4
 """The gate: no probability of the same fp32 graph may differ by more on any crop."""
 LEAST_SAME_LABEL = 0.999
@@ -47,7 +46,7 @@ def compare_engines(model: Model, samples: Sequence[Sample], progress: Callable[
     :raises SourceError: no crop could be cut.
     """
     reference = open_engine(REFERENCE, model)
-    others = [open_engine(name, model) for name in ENGINES if name != REFERENCE and installed(name)]
+    others = [open_engine(name, model) for name in beside_reference()]
     tallies = {engine.name: _Tally() for engine in others}
     done = 0
     for batch in batches(crops_of(samples, reference, "cell")):

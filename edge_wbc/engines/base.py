@@ -52,6 +52,9 @@ ENGINES: dict[str, str] = {
 """Name → ``module:class``, called as ``(model, threads)`` and imported when asked for; in the order ``auto`` tries
 them. Other packages add theirs by the entry-point group ``edge_wbc.engines``."""
 
+REFERENCE = "onnxruntime"
+"""The engine that the others, and graphs of lower precision, are held against."""
+
 
 def open_engine(name: str, model: Model, threads: int | None = None) -> Engine:
     """Load a model into an engine.
@@ -90,6 +93,11 @@ def _chosen(name: str) -> tuple[dict[str, str], str]:
 def installed(name: str) -> bool:
     """Whether the package of a built-in engine is there; engines of other packages are."""
     return name not in ENGINES or importlib.util.find_spec(name) is not None
+
+
+def beside_reference() -> list[str]:
+    """The other built-in engines whose packages are there."""
+    return [name for name in ENGINES if name != REFERENCE and installed(name)]
 
 
 def usable_processors() -> int:
