@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from calibration.half import LARGEST, NORMAL, Plan
-from calibration.observe import BATCH, session_with
+from calibration.observe import batches, session_with
 from calibration.view import name_of
 from edge_wbc.types import Pixels
 
@@ -63,14 +63,12 @@ def overflow(model: onnx.ModelProto, crops: Pixels, progress: Callable[[int], No
     session = session_with(model, tensors)
     largest = dict.fromkeys(tensors, 0.0)
     held, small = dict.fromkeys(tensors, 0), dict.fromkeys(tensors, 0)
-    for start in range(0, len(crops), BATCH):
-        feed = {session.get_inputs()[0].name: np.ascontiguousarray(crops[start : start + BATCH])}
-        for name, values in zip(tensors, session.run(tensors, feed), strict=True):
+    for batch in batches(session, tensors, crops, progress):
+        for name, values in zip(tensors, batch, strict=True):
             sizes = np.abs(values)
             largest[name] = max(largest[name], float(np.where(np.isnan(sizes), np.inf, sizes).max()))
             held[name] += int((sizes > 0).sum())
             small[name] += int(((sizes > 0) & (sizes < NORMAL)).sum())
-        progress(min(start + BATCH, len(crops)))
     found = []
     for name in tensors:
         maker = plan.view.maker(name)

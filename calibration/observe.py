@@ -6,7 +6,7 @@ histogram of whole numbers up to it, is all that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +52,14 @@ def observe(
     largest = dict.fromkeys(tensors, 0.0)
     counts: dict[str, Counts] = {name: np.zeros(BINS, np.int64) for name in tensors}
     for turn in range(2):
-        for start in range(0, len(crops), BATCH):
-            feed = {session.get_inputs()[0].name: np.ascontiguousarray(crops[start : start + BATCH])}
-            for name, values in zip(tensors, session.run(list(tensors), feed), strict=True):
+        for batch in batches(session, tensors, crops, after(turn * len(crops), progress)):
+            for name, values in zip(tensors, batch, strict=True):
                 sizes = np.abs(values)
                 if turn == 0:
                     largest[name] = max(largest[name], float(sizes.max()))
                 elif largest[name] > 0:
                     places = np.minimum((sizes * (BINS / largest[name])).astype(np.int64), BINS - 1)
                     counts[name] += np.bincount(places.ravel(), minlength=BINS)
-            progress(turn * len(crops) + min(start + BATCH, len(crops)))
     return {name: Histogram(largest[name], counts[name]) for name in tensors}
 
 
@@ -146,3 +144,22 @@ def session_with(model: onnx.ModelProto, tensors: Sequence[str] = (), as_written
     return onnxruntime.InferenceSession(
         shown.SerializeToString(), options, providers=["CPUExecutionProvider"], disabled_optimizers=DISABLED
     )
+
+
+def batches(
+    session: Any, tensors: Sequence[str], crops: Pixels, progress: Callable[[int], None]
+) -> Iterator[list[npt.NDArray[np.float32]]]:
+    """Run a session of ``session_with`` over crops, a batch at a time: what the tensors hold, in their order.
+
+    :param crops: uint8 (N, S, S, 3) BGR.
+    :param progress: called behind each batch with the number of crops run, up to N.
+    """
+    for start in range(0, len(crops), BATCH):
+        feed = {session.get_inputs()[0].name: np.ascontiguousarray(crops[start : start + BATCH])}
+        yield session.run(list(tensors), feed)
+        progress(min(start + BATCH, len(crops)))
+
+
+def after(crops: int, progress: Callable[[int], None]) -> Callable[[int], None]:
+    """Progress of a run that follows others, of so many crops."""
+    return lambda done: progress(crops + done)

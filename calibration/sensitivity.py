@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import onnx
 
 from calibration.gate import Floats, Gate, judge
-from calibration.observe import BATCH, session_with
+from calibration.observe import after, batches, session_with
 from calibration.quantize import quantisable_layers, quantise
 from calibration.view import View, name_of
 from edge_wbc.errors import ModelError
@@ -91,12 +90,12 @@ def sensitivity(trial: Trial, progress: Callable[[int], None]) -> Sensitivity:
     """
     crops = len(trial.crops)
     before = _probabilities(trial.graph, trial.crops, progress)
-    int8 = _test(trial, before, frozenset(), _after(crops, progress))
+    int8 = _test(trial, before, frozenset(), after(crops, progress))
     rounded = quantise(trial.graph, trial.ranges)
-    noise = signal_to_noise(trial.graph, rounded, trial.crops, _after(2 * crops, progress))
+    noise = signal_to_noise(trial.graph, rounded, trial.crops, after(2 * crops, progress))
     layers = []
     for turn, (name, ratio) in enumerate(noise.items(), 3):
-        alone = _test(trial, before, frozenset({name}), _after(turn * crops, progress))
+        alone = _test(trial, before, frozenset({name}), after(turn * crops, progress))
         layers.append(Layer(name, alone, int8.divergence - alone.divergence, ratio))
     return Sensitivity(int8, sorted(layers, key=lambda layer: layer.gain, reverse=True))
 
@@ -120,11 +119,10 @@ def signal_to_noise(
     tensors = list(outputs.values())
     sessions = [session_with(model, tensors, as_written=True) for model in (graph, int8)]
     signal, noise = np.zeros(len(tensors)), np.zeros(len(tensors))
-    for start in range(0, len(crops), BATCH):
-        exact, rounded = (_run(session, tensors, crops[start : start + BATCH]) for session in sessions)
+    runs = (batches(session, tensors, crops, told) for session, told in zip(sessions, (_ignore, progress), strict=True))
+    for exact, rounded in zip(*runs, strict=True):
         signal += [_power(one) for one in exact]
         noise += [_power(other - one) for one, other in zip(exact, rounded, strict=True)]
-        progress(min(start + BATCH, len(crops)))
     return {name: _decibels(*powers) for name, *powers in zip(outputs, signal.tolist(), noise.tolist(), strict=True)}
 
 
@@ -179,16 +177,8 @@ def _test(trial: Trial, before: Floats, floating: frozenset[str], progress: Call
 
 def _probabilities(graph: onnx.ModelProto, crops: Pixels, progress: Callable[[int], None]) -> Floats:
     """(N, C)."""
-    session, found = session_with(graph), []
-    for start in range(0, len(crops), BATCH):
-        found += _run(session, ["probabilities"], crops[start : start + BATCH])
-        progress(min(start + BATCH, len(crops)))
-    return np.concatenate(found)
-
-
-def _run(session: Any, tensors: Sequence[str], crops: Pixels) -> list[Floats]:
-    found: list[Floats] = session.run(list(tensors), {session.get_inputs()[0].name: np.ascontiguousarray(crops)})
-    return found
+    runs = batches(session_with(graph), ["probabilities"], crops, progress)
+    return np.concatenate([probabilities for (probabilities,) in runs])
 
 
 def _divergence(before: Floats, after: Floats) -> float:
@@ -206,11 +196,6 @@ def _decibels(signal: float, noise: float) -> float:
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
-
-
-def _after(crops: int, progress: Callable[[int], None]) -> Callable[[int], None]:
-    """Progress of a run that follows others."""
-    return lambda done: progress(crops + done)
 
 
 def _ignore(done: int) -> None:
