@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
-from calibration.gate import Gate, judge
+from calibration.gate import Floats, Gate, judge
 from calibration.observe import METHODS, observe, range_of
 from calibration.quantize import possible_tensors, quantise, read_float_graph
 from calibration.sampling import choose, every_second_group
-from calibration.sensitivity import Mixed, Trial
 from edge_wbc.engines.base import REFERENCE, beside_reference, open_engine
 from edge_wbc.errors import ModelError, SourceError, UsageError
 from edge_wbc.manifest import Model
@@ -37,29 +35,23 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a graph lost, on which cells, and whether the engines agree on it."""
+    """A graph of lower precision, what it lost, and whether the engines agree on it."""
 
-    cells: Cells
+    graph: onnx.ModelProto
     gate: Gate
     same_label: dict[str, float]
-    """By other engine: share of crops that it and the reference name alike, both running the same graph."""
-    probabilities: npt.NDArray[np.float32]
+    """By other engine: share of crops that it and the reference name alike, both running this graph."""
+    probabilities: Floats
     """(N, C) of the cells that judge, by the reference engine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """One method, on the reference engine, and whether another engine names the same classes."""
+class Tried(Judged):
+    """An INT8 graph by one method."""
 
     method: str
     ranges: dict[str, float]
     """By tensor, the absolute value that the largest step of int8 stands for."""
-    graph: onnx.ModelProto
-    gate: Gate
-    same_label: dict[str, float]
-    """By other engine: share of crops that it and the reference name alike, both running the INT8 graph."""
-    probabilities: npt.NDArray[np.float32]
-    """(N, C) of the cells that judge, by the reference engine."""
     floating: tuple[str, ...] = ()
     """Layers left in floating point."""
 
@@ -123,40 +115,52 @@ def try_methods(
     """
     floats = read_float_graph(model.graph)
     histograms = observe(floats, possible_tensors(floats), calibrating, progress)
-    before = _infer(REFERENCE, model, judging)
+    before = infer(REFERENCE, model, judging)
     tried = []
     for method in methods:
         ranges = {name: range_of(held, method) for name, held in histograms.items()}
-        graph = quantise(floats, ranges)
-        after, alike = _answers(graph, model, judging)
-        gate = judge(before, after, truth, model.manifest.labels.names)
-        tried.append(Tried(method, ranges, graph, gate, alike, after))
+        judged = judge_graph(model, quantise(floats, ranges), before, judging, truth)
+        tried.append(Tried(judged.graph, judged.gate, judged.same_label, judged.probabilities, method, ranges))
     return sorted(tried, key=lambda item: item.rank, reverse=True)
 
 
-def judge_graph(model: Model, graph: onnx.ModelProto, cells: Cells, judging: Pixels) -> Judged:
+def judge_graph(model: Model, graph: onnx.ModelProto, before: Floats, judging: Pixels, truth: Sequence[str]) -> Judged:
     """Hold a graph of lower precision against the fp32 graph on the reference engine.
 
-    :param judging: uint8 (N, S, S, 3) BGR, the crops of the cells that judge.
+    :param before: (N, C) what ``infer`` gives for the fp32 graph.
+    :param judging: uint8 (N, S, S, 3) BGR, with their labels ``truth``.
     """
-    after, alike = _answers(graph, model, judging)
-    truth = [cell.label for cell in cells.judging]
-    gate = judge(_infer(REFERENCE, model, judging), after, truth, model.manifest.labels.names)
-    return Judged(cells, gate, alike, after)
+    after, alike = answers(model, graph, judging)
+    return Judged(graph, judge(before, after, truth, model.manifest.labels.names), alike, after)
 
 
-def trial_of(model: Model, tried: Tried, judging: Pixels, truth: Sequence[str]) -> Trial:
-    """What sensitivity is measured on: the ranges of one method."""
-    return Trial(read_float_graph(model.graph), tried.ranges, judging, truth, model.manifest.labels.names)
+def answers(model: Model, graph: onnx.ModelProto, crops: Pixels) -> tuple[Floats, dict[str, float]]:
+    """Probabilities (N, C) of the reference engine, and by other engine the share of crops that it names alike.
+
+    :param crops: uint8 (N, S, S, 3) BGR, N ≥ 1.
+    """
+    with TemporaryDirectory(prefix="edge-wbc-lowered-") as scratch:
+        path = Path(scratch, "lowered.onnx")
+        path.write_bytes(graph.SerializeToString(deterministic=True))
+        lowered = Model(model.manifest, path)
+        found = infer(REFERENCE, lowered, crops)
+        alike = {
+            name: float((infer(name, lowered, crops).argmax(axis=1) == found.argmax(axis=1)).mean())
+            for name in beside_reference()
+        }
+    return found, alike
 
 
-def with_floating(model: Model, tried: Tried, mixed: Mixed, judging: Pixels) -> Tried:
-    """The method's graph with the layers in floating point that were found to be needed."""
-    after, alike = _answers(mixed.graph, model, judging)
-    found = mixed.tested
-    return replace(
-        tried, graph=mixed.graph, gate=found.gate, same_label=alike, probabilities=after, floating=found.floating
-    )
+def infer(engine: str, model: Model, crops: Pixels) -> Floats:
+    """(N, C) probabilities.
+
+    :param crops: uint8 (N, S, S, 3) BGR, N ≥ 1.
+    """
+    opened = open_engine(engine, model)
+    try:
+        return np.concatenate([opened.infer(crops[i : i + 32]).probabilities for i in range(0, len(crops), 32)])
+    finally:
+        opened.close()
 
 
 def crops_for(samples: Sequence[Sample], model: Model, progress: Callable[[int], None]) -> Pixels:
@@ -181,25 +185,3 @@ def check(model: Model, methods: Sequence[str], out: Path, suffix: str | None) -
         raise UsageError(f"--out {out}: name {ending}, in a folder that exists")
     if model.manifest.graph.precision != "fp32":
         raise ModelError(f"{model.graph}: {model.manifest.graph.precision} already; give the fp32 graph it came from")
-
-
-def _answers(graph: onnx.ModelProto, model: Model, crops: Pixels) -> tuple[npt.NDArray[np.float32], dict[str, float]]:
-    """Probabilities (N, C) of the reference engine, and by other engine the share of crops that it names alike."""
-    with TemporaryDirectory(prefix="edge-wbc-int8-") as scratch:
-        path = Path(scratch, "int8.onnx")
-        path.write_bytes(graph.SerializeToString(deterministic=True))
-        int8 = Model(model.manifest, path)
-        found = _infer(REFERENCE, int8, crops)
-        alike = {
-            name: float((_infer(name, int8, crops).argmax(axis=1) == found.argmax(axis=1)).mean())
-            for name in beside_reference()
-        }
-    return found, alike
-
-
-def _infer(engine: str, model: Model, crops: Pixels) -> npt.NDArray[np.float32]:
-    opened = open_engine(engine, model)
-    try:
-        return np.concatenate([opened.infer(crops[i : i + 32]).probabilities for i in range(0, len(crops), 32)])
-    finally:
-        opened.close()

@@ -9,8 +9,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import onnx
-
 from calibration.calibrate import Cells, Judged, Tried
 from calibration.frames import SOURCE as UNLABELLED
 from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT
@@ -38,9 +36,9 @@ def how_int8(best: Tried, cells: Cells, root: Path, seed: int) -> dict[str, Any]
 def write_lowered(
     out: Path,
     model: Model,
-    graph: onnx.ModelProto,
     precision: Literal["fp16", "int8"],
     judged: Judged,
+    cells: Cells,
     how: dict[str, Any],
 ) -> Model:
     """Write a graph of lower precision and its manifest; its accuracy is its own, and stands there where locked groups
@@ -49,13 +47,13 @@ def write_lowered(
     :param how: becomes the manifest's ``calibration``.
     :raises OutputFailed: can't be written.
     """
-    content = graph.SerializeToString(deterministic=True)
+    content = judged.graph.SerializeToString(deterministic=True)
     write_whole(out, content, "make room, then start the same command again")
     given = model.manifest
     parity = {
         "against": {"graph": given.graph.file, "sha256": given.graph.sha256, "precision": given.graph.precision},
-        "crops_from": "locked groups" if judged.cells.locked else "cells that did not calibrate",
-        "labels_from": "the fp32 graph" if judged.cells.judging[0].source == UNLABELLED else "the data",
+        "crops_from": "locked groups" if cells.locked else "cells that did not calibrate",
+        "labels_from": "the fp32 graph" if cells.judging[0].source == UNLABELLED else "the data",
         "gate": {"least_agreement": LEAST_AGREEMENT, "largest_loss_of_recall": LARGEST_LOSS},
         **asdict(judged.gate),
         "same_label_in": judged.same_label,
@@ -64,10 +62,15 @@ def write_lowered(
         update={
             "model": given.model.model_copy(update={"name": out.stem}),
             "graph": given.graph.model_copy(
-                update={"file": out.name, "sha256": sha256(out), "precision": precision, "opset": View(graph).opset}
+                update={
+                    "file": out.name,
+                    "sha256": sha256(out),
+                    "precision": precision,
+                    "opset": View(judged.graph).opset,
+                }
             ),
             "parity": parity,
-            "metrics": _metrics(given, judged) if judged.cells.locked else {},
+            "metrics": _metrics(given, judged, cells) if cells.locked else {},
             "calibration": how,
         }
     )
@@ -75,10 +78,10 @@ def write_lowered(
     return Model(manifest, out)
 
 
-def _metrics(given: Manifest, judged: Judged) -> dict[str, Any]:
+def _metrics(given: Manifest, judged: Judged, cells: Cells) -> dict[str, Any]:
     """By source, as ``export --data`` gives them for fp32 graphs, calibration errors and thresholds aside."""
     labels = given.labels
-    scored = scored_from(judged.cells.judging, judged.probabilities, labels.names, labels.unidentified_below)
+    scored = scored_from(cells.judging, judged.probabilities, labels.names, labels.unidentified_below)
     metrics: dict[str, Any] = {"on": "locked groups, cell mode; pbc is split by image, so its figures are optimistic"}
     for name, part in by_part(scored).items():
         metrics[name] = asdict(report(part))

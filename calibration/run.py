@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +10,16 @@ import numpy as np
 from calibration.cache import cache_text, cached_tensors
 from calibration.calibrate import (
     Cells,
-    Judged,
     Tried,
+    answers,
     cells_of,
     check,
     crops_for,
+    infer,
     judge_graph,
     labelled,
-    trial_of,
     try_methods,
     warnings,
-    with_floating,
 )
 from calibration.frames import frames_in, read_frames
 from calibration.half import halve, weights
@@ -28,10 +27,11 @@ from calibration.headroom import overflow
 from calibration.observe import METHODS, observe, range_of
 from calibration.quantize import quantisable_layers, read_float_graph
 from calibration.record import how_int8, write_lowered
-from calibration.sensitivity import Layer, auto_mixed, sensitivity, signal_to_noise
+from calibration.sensitivity import Layer, Trial, auto_mixed, sensitivity, signal_to_noise
 from calibration.show import half_table, layers_table, methods_table
 from calibration.view import read_graph
 from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.engines.base import REFERENCE
 from edge_wbc.errors import UsageError
 from edge_wbc.manifest import Model, load_model
 from edge_wbc.types import Pixels
@@ -71,6 +71,11 @@ class _Given:
     calibrating: Pixels
     judging: Pixels
 
+    @property
+    def truth(self) -> list[str]:
+        """The labels of the cells that judge."""
+        return [cell.label for cell in self.cells.judging]
+
 
 def run(order: Order) -> int:
     """Do it.
@@ -93,7 +98,9 @@ def run(order: Order) -> int:
     if order.cache:
         cache_text({}, order.cache)  # a version that has no cache is told now
         return _cache(order, _given(order, model), out, methods[0])
-    return (_half if order.precision == "fp16" else _int8)(order, _given(order, model), out, methods)
+    if order.precision == "fp16":
+        return _half(order, _given(order, model), out)
+    return _int8(order, _given(order, model), out, methods)
 
 
 def _given(order: Order, model: Model) -> _Given:
@@ -120,18 +127,21 @@ def _of_frames(folder: Path, model: Model) -> list[Sample]:
 
 
 def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
-    truth = [cell.label for cell in given.cells.judging]
     with progress("calibrating", 2 * len(given.calibrating)) as advance:
-        tried = try_methods(given.model, methods, given.calibrating, given.judging, truth, advance)
+        tried = try_methods(given.model, methods, given.calibrating, given.judging, given.truth, advance)
     best = tried[0]
     mixing = order.auto_mixed and not best.gate.passed
-    layers = _layers(given, best) if order.sensitivity or mixing else []
-    noise = _noise(given, tried, layers) if order.sensitivity else {}
-    if mixing:
-        trial = trial_of(given.model, best, given.judging, truth)
-        with progress("leaving layers in floating point", 2 * len(layers)) as advance:
-            mixed = auto_mixed(trial, [layer.name for layer in layers], advance)
-        best = with_floating(given.model, best, mixed, given.judging)
+    layers: list[Layer] = []
+    noise: dict[str, dict[str, float]] = {}
+    if order.sensitivity or mixing:
+        floats, names = read_float_graph(given.model.graph), given.model.manifest.labels.names
+        trial = Trial(floats, best.ranges, given.judging, given.truth, names)
+        with progress("layer by layer", (len(quantisable_layers(floats)) + 3) * len(given.judging)) as advance:
+            layers = sensitivity(trial, advance).layers
+        if order.sensitivity:
+            noise = _noise(trial, tried, layers)
+        if mixing:
+            best = _mixed(given, trial, best, layers)
     if order.as_json:
         print_json(
             {
@@ -155,44 +165,48 @@ def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
     if _fails(order, best.gate.failures()):
         return 1
     how = how_int8(best, given.cells, given.root, order.seed)
-    judged = Judged(given.cells, best.gate, best.same_label, best.probabilities)
-    write_lowered(out, given.model, best.graph, "int8", judged, how)
+    write_lowered(out, given.model, "int8", best, given.cells, how)
     say(f"wrote {out}, ranges by {best.method} from {len(given.calibrating)} crops")
     say(f"next: edge-wbc front {out}")
     return 0 if best.gate.passed else 1
 
 
-def _layers(given: _Given, best: Tried) -> list[Layer]:
-    trial = trial_of(given.model, best, given.judging, [cell.label for cell in given.cells.judging])
-    with progress("layer by layer", (len(quantisable_layers(trial.graph)) + 3) * len(given.judging)) as advance:
-        return sensitivity(trial, advance).layers
+def _mixed(given: _Given, trial: Trial, best: Tried, layers: list[Layer]) -> Tried:
+    """The method's graph with the layers in floating point that were found to be needed."""
+    with progress("leaving layers in floating point", 2 * len(layers)) as advance:
+        mixed = auto_mixed(trial, [layer.name for layer in layers], advance)
+    after, alike = answers(given.model, mixed.graph, given.judging)
+    found = mixed.tested
+    return replace(
+        best, graph=mixed.graph, gate=found.gate, same_label=alike, probabilities=after, floating=found.floating
+    )
 
 
-def _noise(given: _Given, tried: list[Tried], layers: list[Layer]) -> dict[str, dict[str, float]]:
+def _noise(trial: Trial, tried: list[Tried], layers: list[Layer]) -> dict[str, dict[str, float]]:
     """Signal to noise in dB, by method, then layer; the method that ``layers`` is of, first."""
     noise = {tried[0].method: {layer.name: layer.signal_to_noise_db for layer in layers}}
-    floats = read_float_graph(given.model.graph)
     for item in tried[1:]:
-        with progress(f"error by layer, {item.method}", len(given.judging)) as advance:
-            noise[item.method] = signal_to_noise(floats, item.graph, given.judging, advance)
+        with progress(f"error by layer, {item.method}", len(trial.crops)) as advance:
+            noise[item.method] = signal_to_noise(trial.graph, item.graph, trial.crops, advance)
     return noise
 
 
-def _half(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
+def _half(order: Order, given: _Given, out: Path) -> int:
     floats = read_graph(given.model.graph)
     crops = np.concatenate([given.calibrating, given.judging])
     with progress("looking for overflow", len(crops)) as advance:
         held = overflow(floats, crops, advance)
-    graph = halve(floats)
-    judged = judge_graph(given.model, graph, given.cells, given.judging)
+    before = infer(REFERENCE, given.model, given.judging)
+    judged = judge_graph(given.model, halve(floats), before, given.judging, given.truth)
+    lost = weights(floats)
     least = min(held, key=lambda item: item.headroom)
     how = {
         "largest_activation": least.largest,
         "at": least.node,
         "headroom": least.headroom,
         "most_subnormal": max(item.subnormal for item in held),
-        "weights_zeroed": sum(item.zeroed for item in weights(floats)),
-        "weights_subnormal": sum(item.subnormal for item in weights(floats)),
+        "weights_zeroed": sum(item.zeroed for item in lost),
+        "weights_subnormal": sum(item.subnormal for item in lost),
     }
     if order.as_json:
         shown = {**asdict(judged.gate), "same_label_in": judged.same_label}
@@ -203,7 +217,7 @@ def _half(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
     failures = [*judged.gate.failures(), *(item.finding for item in held if item.finding)]
     if _fails(order, failures):
         return 1
-    write_lowered(out, given.model, graph, "fp16", judged, how)
+    write_lowered(out, given.model, "fp16", judged, given.cells, how)
     say(f"wrote {out}; judged on {len(given.judging)} crops")
     return 1 if failures else 0
 
