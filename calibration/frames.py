@@ -9,7 +9,7 @@ from edge_wbc.classify import cut
 from edge_wbc.engines.base import REFERENCE, open_engine
 from edge_wbc.errors import SourceError
 from edge_wbc.manifest import Model
-from edge_wbc.sources.files import IMAGE_SUFFIXES, read_image
+from edge_wbc.sources.files import images_below, read_image
 from edge_wbc.vision.locate import locate
 from training.datasets import Sample
 
@@ -23,7 +23,7 @@ def frames_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise SourceError(f"{folder} is not a folder; give one that holds frames")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = images_below(folder)
     if not found:
         raise SourceError(f"{folder}: no image in it; give frames as JPEG, PNG, BMP or TIFF")
     return found

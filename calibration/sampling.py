@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from edge_wbc.manifest import sha256
+from training.check import below, digests
 from training.datasets import Sample
 
 _NOTHING = object()
@@ -36,15 +36,15 @@ def every_second_group(samples: Sequence[Sample], seed: int) -> frozenset[str]:
 
 
 def listed(samples: Sequence[Sample], root: Path) -> list[dict[str, object]]:
-    """What goes into the manifest: each cell's file below ``root``, its hash, its box and class, in order."""
-    digests: dict[Path, str] = {}
-    rows: list[dict[str, object]] = []
-    for sample in samples:
-        if sample.path not in digests:
-            digests[sample.path] = sha256(sample.path)
-        name = sample.path.relative_to(root).as_posix()
-        rows.append({"file": name, "sha256": digests[sample.path], "box": sample.box, "label": sample.label})
-    return rows
+    """What goes into the manifest: each cell's file below ``root``, its hash, its box and class, in order.
+
+    :raises SourceError: a file can't be read.
+    """
+    files = digests(samples)
+    return [
+        {"file": below(item.path, root), "sha256": files[item.path], "box": item.box, "label": item.label}
+        for item in samples
+    ]
 
 
 def _line(sample: Sample) -> str:

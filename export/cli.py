@@ -242,7 +242,7 @@ def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[s
     """Score the finished graph on the locked groups and add the figures to its manifest."""
     from edge_wbc.engines.base import REFERENCE, open_engine
     from edge_wbc.manifest import manifest_path, write_manifest
-    from training.evaluate import by_part, report, score
+    from training.evaluate import by_part, score, stored
     from training.reliability import reliability, risk_coverage
 
     engine = open_engine(REFERENCE, model)
@@ -253,8 +253,7 @@ def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[s
         "was fitted on the cells of ece, and for ece_cross_fitted on the other half of the groups",
     }
     for name, part in by_part(scored).items():
-        metrics[name] = asdict(report(part))
-        del metrics[name]["unreadable"], metrics[name]["worst"]
+        metrics[name] = stored(part)
         if calibration := reliability(part):
             metrics[name] |= {
                 "ece": calibration.ece,

@@ -110,15 +110,14 @@ def measure(graphs: Sequence[str], engine: str, rounds: int, turn_s: float, prog
         if came_from:
             known[REFERENCE + INT8] = int8_peer(known[REFERENCE])
         engines = {name: open_engine(engine, model, THREADS) for name, model in known.items()}
-        if engine_name(engine) == "openvino":
-            for name in filter(None, dict.fromkeys(came_from.values())):
-                engines |= _in_bfloat16(name, known[name])
+        if came_from and engine_name(engine) == "openvino":
+            engines |= _in_bfloat16({name: known[name] for name in came_from.values() if name})
         for opened in engines.values():
             stack.callback(opened.close)
         taken = take_turns([_turn(opened, turn_s) for opened in engines.values()], rounds, progress)
     turns = dict(zip(engines, taken, strict=True))
     rows = [row(name, opened.model, turns[name], turns[REFERENCE]) for name, opened in engines.items()]
-    rows = [replace(row, precision="bf16", accuracy={}) if row.name.endswith(BFLOAT16) else row for row in rows]
+    rows = [row if row.name in known else replace(row, precision="bf16", accuracy={}) for row in rows]
     beside = [
         Beside(name, other, *_ratio(turns[name], turns[other]))
         for name, origin in came_from.items()
@@ -173,10 +172,13 @@ def _origin(model: Model, known: Mapping[str, Model]) -> str | None:
     return next((name for name, other in known.items() if other.manifest.graph.sha256 == wanted), None)
 
 
-def _in_bfloat16(name: str, model: Model) -> dict[str, Engine]:
+def _in_bfloat16(models: Mapping[str, Model]) -> dict[str, Engine]:
+    """The same graphs computing in bfloat16, under names of their own; none on a processor that does not."""
     from edge_wbc.engines.openvino import OpenvinoEngine, computes_bf16
 
-    return {name + BFLOAT16: OpenvinoEngine(model, THREADS, "bf16")} if computes_bf16() else {}
+    if not computes_bf16():
+        return {}
+    return {name + BFLOAT16: OpenvinoEngine(model, THREADS, "bf16") for name, model in models.items()}
 
 
 def median_interval(values: Sequence[float]) -> Interval:

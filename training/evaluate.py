@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -220,6 +220,13 @@ def by_photograph(scored: Sequence[Scored]) -> list[Photograph]:
         for group, items in groups.items()
     ]
     return sorted(photographs, key=lambda shown: (shown.accuracy, -shown.images, shown.group))
+
+
+def stored(scored: Sequence[Scored]) -> dict[str, Any]:
+    """A report as manifests hold it: without its lists of images."""
+    found = asdict(report(scored))
+    del found["unreadable"], found["worst"]
+    return found
 
 
 def by_part(scored: Sequence[Scored]) -> dict[str, list[Scored]]:

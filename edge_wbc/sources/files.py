@@ -184,7 +184,7 @@ def open_images(paths: Sequence[Path], uri: str | None = None) -> ImageFiles:
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
             raise SourceError(f"{path}: {reason(error)}; check the path") from None
         if stat.S_ISDIR(kind):
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+            inside = images_below(path)
             if not inside:
                 raise SourceError(f"{path}: no image in this folder; give one with JPEG, PNG, BMP or TIFF files")
             found += inside
@@ -193,6 +193,11 @@ def open_images(paths: Sequence[Path], uri: str | None = None) -> ImageFiles:
         else:
             raise SourceError(f"{path}: neither a file nor a folder; for a camera write v4l2://{path}")
     return ImageFiles(uri or " ".join(map(str, paths)), found)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files in a folder and its subfolders, in the order of their names."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
 def _is_truncated(data: bytes) -> bool:
