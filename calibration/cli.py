@@ -27,6 +27,7 @@ from edge_wbc.errors import EnvironmentMissing
 @click.option("--method", help="minmax, percentile, mse or entropy.  [default: the best of them by the gate]")
 @click.option("--sensitivity", is_flag=True, help="Say layer by layer what floating point would gain.")
 @click.option("--auto-mixed", is_flag=True, help="Leave as few layers in floating point as the gate needs.")
+@click.option("--peers", is_flag=True, help="Show what other tools' INT8 graphs of the same crops lose.")
 @click.option("--force", is_flag=True, help="Write a graph that fails the gate, too; its manifest says so.")
 @click.option(
     "--cache", metavar="VERSION", help="Write the calibration cache of this TensorRT, such as 10.3.0, and no graph."

@@ -16,20 +16,27 @@ import numpy.typing as npt
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
+from calibration.body import body
 from calibration.lint import ACTIVATIONS, lint
 from calibration.observe import LEVELS
 from calibration.view import DEQUANTIZE, QUANTIZE, View, name_of, read_graph
 from edge_wbc.errors import ModelError
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
+_MOVES = ("Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Constant", "Dropout")
+"""They compute nothing."""
 _CHANNELS = {"Conv": 0, "ConvTranspose": 1}
 """Axis of a convolution's weights along which its output channels lie."""
 
 
 def read_float_graph(path: Path) -> onnx.ModelProto:
-    """:raises ModelError: no graph, quantised already, nothing to quantise, or weights that are no numbers."""
+    """:raises ModelError: no graph, operators that are not ONNX's own, quantised already, nothing to quantise, or
+    weights that are no numbers."""
     model = read_graph(path)
     view = View(model)
+    if unknown := [node for node in view.nodes if not onnx.defs.has(node.op_type, node.domain)]:
+        named = ", ".join(f"{node.op_type} ({name_of(node)})" for node in unknown)
+        raise ModelError(f"{path}: operators that are not ONNX's own: {named}; export the network without them")
     if view.of_type(QUANTIZE, DEQUANTIZE):
         raise ModelError(f"{path}: quantised already; give the fp32 graph it came from")
     if not _convolutions(view):
@@ -60,6 +67,24 @@ def possible_tensors(model: onnx.ModelProto) -> list[str]:
     alone = ({name_of(node)} for node in _convolutions(view))
     every = (tensor for floating in (set[str](), *alone) for tensor in _tensors(_places(view, floating)))
     return list(dict.fromkeys(every))
+
+
+def floating_operators(model: onnx.ModelProto, floating: AbstractSet[str] = frozenset()) -> list[str]:
+    """What computes in the convolutional part and stays in floating point, by name and operator, in the order of the
+    graph; an activation behind a quantised node is fused with it.
+
+    :param floating: names of the layers left in floating point.
+    """
+    view = View(model)
+    quantised = {name_of(node) for node, _ in _places(view, floating)}
+    left = []
+    for node in body(view):
+        maker = view.maker(node.input[0])
+        if node.op_type in ACTIVATIONS and maker is not None and name_of(maker) in quantised:
+            quantised.add(name_of(node))
+        elif name_of(node) not in quantised and node.op_type not in _MOVES:
+            left.append(f"{name_of(node)} ({node.op_type})")
+    return left
 
 
 def quantise(

@@ -25,10 +25,11 @@ from calibration.frames import frames_in, read_frames
 from calibration.half import halve, weights
 from calibration.headroom import overflow
 from calibration.observe import METHODS, observe, range_of
-from calibration.quantize import quantisable_layers, read_float_graph
+from calibration.peers import TOOLS, Peer, beside
+from calibration.quantize import floating_operators, quantisable_layers, read_float_graph
 from calibration.record import how_int8, write_lowered
 from calibration.sensitivity import Layer, Trial, auto_mixed, sensitivity, signal_to_noise
-from calibration.show import half_table, layers_table, methods_table
+from calibration.show import half_table, layers_table, methods_table, peers_table
 from calibration.view import read_graph
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.engines.base import REFERENCE
@@ -47,18 +48,19 @@ class Order:
     """What was asked for on the command line; None: not said."""
 
     model: str
-    data: Path | None
-    frames: Path | None
-    out: Path | None
-    count: int
-    seed: int
-    method: str | None
-    precision: str
-    cache: str | None
-    sensitivity: bool
-    auto_mixed: bool
-    force: bool
-    as_json: bool
+    data: Path | None = None
+    frames: Path | None = None
+    out: Path | None = None
+    count: int = 512
+    seed: int = 1
+    method: str | None = None
+    precision: str = "int8"
+    cache: str | None = None
+    sensitivity: bool = False
+    auto_mixed: bool = False
+    peers: bool = False
+    force: bool = False
+    as_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,10 @@ def run(order: Order) -> int:
     methods = [order.method] if order.method else [CACHE_METHOD] if order.cache else list(METHODS)
     if (order.data is None) == (order.frames is None):
         raise UsageError("give --data, labelled cells to calibrate on and judge by, or --frames, or --lint GRAPH")
-    if (order.cache or order.precision == "fp16") and (order.sensitivity or order.auto_mixed):
-        raise UsageError("--sensitivity and --auto-mixed are of INT8 graphs; leave --cache and --precision fp16 out")
+    if (order.cache or order.precision == "fp16") and (order.sensitivity or order.auto_mixed or order.peers):
+        raise UsageError(
+            "--sensitivity, --auto-mixed and --peers are of INT8 graphs; leave --cache and --precision fp16 out"
+        )
     if order.precision == "fp16" and (order.cache or order.method):
         raise UsageError("FP16 has no ranges; leave --method and --cache out")
     check(model, methods, out, None if order.cache else ".onnx")
@@ -142,6 +146,10 @@ def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
             noise = _noise(trial, tried, layers)
         if mixing:
             best = _mixed(given, trial, best, layers)
+    peers: list[Peer] = []
+    if order.peers:
+        with progress("other tools", len(TOOLS)) as advance:
+            peers = beside(given.model, given.calibrating, given.judging, given.truth, advance)
     if order.as_json:
         print_json(
             {
@@ -154,14 +162,22 @@ def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
                 "layers": [asdict(layer) for layer in layers],
                 "signal_to_noise_db": noise,
                 "floating": best.floating,
+                "peers": [
+                    {"tool": peer.tool, **asdict(peer.gate), "findings": [asdict(item) for item in peer.findings]}
+                    for peer in peers
+                ],
             }
         )
     else:
         methods_table(tried)
         if noise:
             layers_table(layers, noise)
+        if peers:
+            peers_table(best, peers)
+    if left := floating_operators(read_float_graph(given.model.graph), set(best.floating)):
+        say(f"in floating point: {', '.join(left)}")
     if best.floating:
-        say(f"in floating point: {', '.join(best.floating)}; chosen on the crops that judge, so a little optimistic")
+        say(f"{', '.join(best.floating)} chosen on the crops that judge, so a little optimistic")
     if _fails(order, best.gate.failures()):
         return 1
     how = how_int8(best, given.cells, given.root, order.seed)

@@ -33,14 +33,22 @@ SIMULATED_CROPS = 64
     type=click.Path(path_type=Path),
     help="Real cells, laid out as for training: locked groups verify the graph and set temperature and threshold.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was verified as one JSON object.")
-def export(weights_file: Path, out: Path | None, data: Path | None, as_json: bool) -> None:
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Make a graph of this precision, too, as `calibrate` does by default; needs --data.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was verified, or calibrated, as one JSON object.")
+def export(weights_file: Path, out: Path | None, data: Path | None, precision: str, as_json: bool) -> int:
     """Turn WEIGHTS into an ONNX graph with everything inside, verified, its manifest beside it."""
     try:
         import onnx  # noqa: F401
         import torch  # noqa: F401
     except ImportError:
         raise EnvironmentMissing("export needs PyTorch and onnx; pip install 'edge-wbc[train,export]'") from None
+    from calibration import run as calibration
     from export.decision import NOT_FITTED, cross_fitted_ece, decide_on
     from export.graph import write_graph
     from training import weights
@@ -50,6 +58,8 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     out = out or weights_file.with_suffix(".onnx")
     if out.suffix != ".onnx" or not out.parent.is_dir():
         raise UsageError(f"--out {out}: name a file that ends in .onnx, in a folder that exists")
+    if precision != "fp32" and data is None:
+        raise UsageError(f"--precision {precision} needs --data: real cells to choose ranges on and to judge by")
     network, labels, record = weights.load(weights_file)
     size = network.architecture.size
     if data is None:
@@ -67,7 +77,7 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
     model, parity = write_graph(out, network, labels, record, decision, crops, crops_from, description)
     if samples:
         _write_metrics(model, samples, cross_fitted or {})
-    if as_json:
+    if as_json and precision == "fp32":
         print_json({"graph": str(out), **asdict(parity), **asdict(decision)})
     worst = max(parity.worst_difference.values())
     say(f"wrote {out}: {parity.crops} crops of {crops_from}, worst difference {worst:.1e}, gate {parity.gate:g}")
@@ -75,7 +85,13 @@ def export(weights_file: Path, out: Path | None, data: Path | None, as_json: boo
         say("temperature and threshold were not fitted; give --data for figures on real cells")
     else:
         say(f"unidentified below {decision.unidentified_below:g}: {decision.threshold_from}")
+    if precision != "fp32":
+        lowered = out.with_stem(f"{out.stem}-{precision}")
+        return calibration.run(
+            calibration.Order(str(out), data=data, out=lowered, precision=precision, as_json=as_json)
+        )
     say(f"next: edge-wbc classify PATH --model {out}")
+    return 0
 
 
 @click.command()

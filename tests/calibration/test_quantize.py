@@ -12,6 +12,7 @@ from onnx import numpy_helper  # noqa: E402
 from calibration.lint import lint  # noqa: E402
 from calibration.observe import observe, range_of, session_with  # noqa: E402
 from calibration.quantize import (  # noqa: E402
+    floating_operators,
     possible_tensors,
     quantisable_layers,
     quantise,
@@ -84,11 +85,29 @@ def test_depthwise_convolutions_max_pools_and_joined_branches_of_other_networks(
     deep = net.constant("deep.weight", np.ones((32, 1, 3, 3), np.float32))
     left = net.node("Conv", "deep", [x, deep], group=32, pads=[1, 1, 1, 1])
     x = net.node("Concat", "join", [left, net.conv("right", x, quantised=False)], axis=1)
-    floats = net.model(x)
+    floats = net.model(net.conv("last", x, inputs=64, quantised=False))
     tensors = quantised_tensors(floats)
-    assert tensors == ["cast.out", "relu.out", "maxpool.out"]
+    assert tensors == ["cast.out", "relu.out", "maxpool.out", "join.out"]
     graph = quantise(floats, dict.fromkeys(tensors, 4.0))
     assert View(graph).made_by(View(graph).of_type("Concat")[0], 0, "DequantizeLinear") is None
+    assert floating_operators(floats) == ["join (Concat)"]
+    assert floating_operators(floats, {"deep"}) == ["maxpool (MaxPool)", "deep (Conv)", "join (Concat)"]
+    assert floating_operators(floats, {"first"}) == ["first (Conv)", "relu (Relu)", "join (Concat)"]
+
+
+def test_nothing_of_the_shipped_graphs_convolutional_part_stays_in_floating_point(model):
+    assert floating_operators(read_float_graph(model.graph)) == []
+
+
+def test_operators_that_are_not_onnxs_own_are_named(tmp_path):
+    from tests.calibration.test_lint import Net
+
+    net = Net()
+    x = net.conv("first", net.node("Cast", "cast", ["crops"], to=onnx.TensorProto.FLOAT), inputs=3, quantised=False)
+    graph = net.model(net.node("Swoosh", "odd", [net.node("Swish2", "odder", [x])]))
+    onnx.save(graph, tmp_path / "odd.onnx")
+    with pytest.raises(ModelError, match=r"not ONNX's own: Swish2 \(odder\), Swoosh \(odd\)"):
+        read_float_graph(tmp_path / "odd.onnx")
 
 
 def dequantised(graph, name, places=(0, 1)):

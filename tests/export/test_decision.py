@@ -97,15 +97,19 @@ def test_one_group_can_not_be_cross_fitted():
     assert cross_fitted_ece(*drawn(50, 1, groups=1), LABELS) is None
 
 
-def test_export_writes_the_threshold_and_the_calibration_of_locked_groups(tmp_path, edge_wbc_command):
-    """Slide B-59 is locked; the data are drawn."""
-    fields = tmp_path / "data" / "chula"
+def draw_slides(data, *slides):
+    """Four cells on each, as Chula's set holds them; its slide B-59 is locked."""
+    fields = data / "chula"
     (fields / "images").mkdir(parents=True)
     lines = ["image,slide,xmin,ymin,xmax,ymax,label"]
-    for i in range(4):
+    for i, slide in enumerate(slide for slide in slides for _ in range(4)):
         cv2.imwrite(str(fields / "images" / f"{i}.png"), drawn_cell(i, 1 + i % 2))
-        lines.append(f"{i}.png,B-59,120,80,200,160,{('basophil', 'lymphocyte')[i % 2]}")
+        lines.append(f"{i}.png,{slide},120,80,200,160,{('basophil', 'lymphocyte')[i % 2]}")
     (fields / "boxes.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_export_writes_the_threshold_and_the_calibration_of_locked_groups(tmp_path, edge_wbc_command):
+    draw_slides(tmp_path / "data", "B-59")
     out = tmp_path / "out.onnx"
     done = edge_wbc_command("export", WEIGHTS, "--data", tmp_path / "data", "--out", out, "--json")
     assert done.code == 0, done.err
@@ -122,3 +126,25 @@ def test_export_writes_the_threshold_and_the_calibration_of_locked_groups(tmp_pa
     assert metrics["accuracy_interval"] is None
     assert json.dumps(manifest.metrics)
     assert "unidentified below" in done.err
+
+
+def test_export_in_int8_calibrates_what_it_exported(tmp_path, edge_wbc_command):
+    draw_slides(tmp_path / "data", "B-59", "B-30")
+    out = tmp_path / "out.onnx"
+    done = edge_wbc_command(
+        "export", WEIGHTS, "--data", tmp_path / "data", "--out", out, "--precision", "int8", "--json"
+    )
+    assert done.code == 0, done.err
+    fp32, int8 = load_model(out).manifest, load_model(tmp_path / "out-int8.onnx").manifest
+    assert (fp32.graph.precision, int8.graph.precision) == ("fp32", "int8")
+    assert int8.parity["against"]["sha256"] == fp32.graph.sha256
+    assert done.json["calibrated_on"] == int8.calibration["images"] >= 4
+    assert done.json["locked"] is True
+    assert "out-int8.onnx" in done.err
+
+
+def test_export_in_int8_needs_real_cells(tmp_path, edge_wbc_command):
+    done = edge_wbc_command("export", WEIGHTS, "--out", tmp_path / "out.onnx", "--precision", "int8")
+    assert done.code == 2
+    assert "needs --data" in done.err
+    assert list(tmp_path.iterdir()) == []
