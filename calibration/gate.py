@@ -27,11 +27,6 @@ class Class:
     right_after: int
 
     @property
-    def loss(self) -> float:
-        """Of recall."""
-        return (self.right_before - self.right_after) / self.crops
-
-    @property
     def passed(self) -> bool:
         return self.right_before - self.right_after <= max(1, LARGEST_LOSS * self.crops)
 
@@ -48,11 +43,6 @@ class Gate:
     """Largest absolute difference of a probability."""
     classes: dict[str, Class]
     passed: bool
-
-    @property
-    def worst_class(self) -> str:
-        """The class that lost most recall."""
-        return max(self.classes, key=lambda name: self.classes[name].loss)
 
     def failures(self) -> list[str]:
         """What did not pass, a phrase each."""

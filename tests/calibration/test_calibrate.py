@@ -19,6 +19,7 @@ from calibration.cache import read_cache
 from calibration.calibrate import try_methods
 from calibration.cli import calibrate
 from calibration.observe import METHODS
+from calibration.sampling import listed
 from edge_wbc.engines.base import open_engine
 from edge_wbc.manifest import load_model, manifest_path
 from tests.data import NO_REAL, REAL, drawn_cell
@@ -50,7 +51,8 @@ def run(*arguments):
 def test_graph_and_manifest_tell_how_they_were_made(folders, tmp_path, monkeypatch):
     monkeypatch.setattr("calibration.gate.LEAST_AGREEMENT", 0.0)
     out = tmp_path / "small-int8.onnx"
-    done = run("leukonet", "--data", folders, "--count", 6, "--method", "minmax", "--out", out, "--force", "--json")
+    asked = ("--count", 6, "--seed", 3, "--method", "minmax", "--out", out)
+    done = run("leukonet", "--data", folders, *asked, "--force", "--json")
     assert done.exception is None
     found = json.loads(done.stdout)
     assert (found["calibrated_on"], found["locked"]) == (6, False)
@@ -61,7 +63,10 @@ def test_graph_and_manifest_tell_how_they_were_made(folders, tmp_path, monkeypat
         6,
         {"lymphocyte": 3, "neutrophil": 3},
     )
-    assert len(record["list"]) == 6
+    chosen, others = (
+        calibrating.cells_of(calibrating.labelled(folders, written), 6, seed).calibrating for seed in (3, 1)
+    )
+    assert record["list"] == listed(chosen, folders) != listed(others, folders)
     assert written.manifest.graph.precision == "int8"
     assert written.manifest.metrics == {}  # those of the fp32 graph are not this one's
     assert written.manifest.parity["against"]["sha256"] == load_model().manifest.graph.sha256
