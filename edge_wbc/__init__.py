@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 MOST_PIXELS = 64_000_000
 """Largest frame accepted, 8000×8000."""
