@@ -55,13 +55,13 @@ def beside(
     """Each tool that is installed.
 
     :param calibrating: uint8 (N, S, S, 3) BGR; ``judging`` likewise, with their labels ``truth``.
-    :param progress: called with 1 for each of ``TOOLS``.
+    :param progress: called with the number of ``TOOLS`` done.
     """
     before = infer(REFERENCE, model, judging)
     peers = []
-    for name, (package, make) in TOOLS.items():
+    for done, (name, (package, make)) in enumerate(TOOLS.items(), 1):
         if importlib.util.find_spec(package) is None:
-            progress(1)
+            progress(done)
             continue
         with TemporaryDirectory(prefix="edge-wbc-peer-") as scratch, _hushed():
             given, made = Path(scratch, "given.onnx"), Path(scratch, "made.onnx")
@@ -70,7 +70,7 @@ def beside(
             after = _as_written(made, judging)
             gate = judge(before, after, truth, model.manifest.labels.names)
             peers.append(Peer(f"{name} {_version(package)}", gate, lint(onnx.load(made))))
-        progress(1)
+        progress(done)
     return peers
 
 

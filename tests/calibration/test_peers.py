@@ -10,7 +10,7 @@ import onnx
 
 from calibration import peers
 from calibration.calibrate import infer
-from calibration.peers import TOOLS, beside
+from calibration.peers import beside
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def by_onnxruntime(model, crops):
     truth = [names[i] for i in infer("onnxruntime", model, crops).argmax(axis=1)]
     ticks = []
     found = [peer for peer in beside(model, crops[:8], crops, truth, ticks.append) if "onnxruntime" in peer.tool]
-    assert sum(ticks) == len(TOOLS)
+    assert ticks == [1, 2]
     return found[0]
 
 
