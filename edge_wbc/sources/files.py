@@ -29,7 +29,8 @@ MOST_BYTES = 512 * 2**20
 """Largest image file read: twice the largest frame, uncompressed and with an alpha channel."""
 
 if "OPENCV_LOG_LEVEL" not in os.environ:  # what is wrong with a file is said once, in our own words
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel  # OpenCV 4, 5
+    set_log_level(0)
 
 
 def read_image(path: Path) -> Pixels:
