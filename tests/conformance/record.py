@@ -29,7 +29,7 @@ SURFACES = Path(__file__).parent / "surfaces"
 CLASSES = """
     Builder BuilderFlag DataType DeviceType Dims EngineCapability EngineInspector ErrorCode
     ExecutionContextAllocationStrategy HardwareCompatibilityLevel IBuilderConfig ICudaEngine IExecutionContext
-    IHostMemory IInt8Calibrator IInt8EntropyCalibrator2 ILayer ILogger INetworkDefinition IOptimizationProfile IProgressMonitor ITensor ITimingCache
+    IHostMemory ILayer ILogger INetworkDefinition IOptimizationProfile IProgressMonitor ITensor ITimingCache
     IVersionedInterface LayerInformationFormat LayerType Logger MemoryPoolType NetworkDefinitionCreationFlag
     OnnxParser OnnxParserFlag ParserError PreviewFeature ProfilingVerbosity Runtime TensorIOMode TensorLocation
 """.split()

@@ -1,7 +1,7 @@
 """A double of TensorRT and CUDA: strict about how they are used, executed by ONNX Runtime, made from recorded surfaces.
 
-It is no TensorRT: it shows that the code calls what exists and uses memory, streams and threads rightly. It shows nothing
-of speed, of a GPU's numbers, or of what TensorRT makes of a graph.
+It is no TensorRT: it shows that the code calls what exists and uses memory, streams and threads rightly. It shows
+nothing of speed, of a GPU's numbers, or of what TensorRT makes of a graph.
 """
 
 from __future__ import annotations
@@ -38,13 +38,12 @@ def installed(
 
     :param version: one of ``VERSIONS``.
     :param memory: free and all, in bytes.
-    :param faults: call (``Runtime.deserialize_cuda_engine``, ``driver.mem_alloc``, ``bindings.cuGraphLaunch``) → what it
-        gives or raises instead, or a ``Fault``.
+    :param faults: call (``Runtime.deserialize_cuda_engine``, ``driver.mem_alloc``, ``bindings.cuGraphLaunch``) → what
+        it gives or raises instead, or a ``Fault``.
     :param missing: of ``PACKAGES``, what is not installed.
     :raises Violation: at the end, where anything was used wrongly or left behind.
     """
-    machine = Machine(integrated, capability, memory, faults)
-    machine.devices = devices
+    machine = Machine(integrated, capability, memory, devices, faults)
     before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in PACKAGES}
     sys.modules.update(modules(version, machine, set(missing)))
     try:

@@ -35,9 +35,6 @@ class Enum:
     def __repr__(self) -> str:
         return f"<{type(self).__name__}.{self.name}: {self.value}>"
 
-    def __str__(self) -> str:
-        return f"{type(self).__name__}.{self.name}"
-
 
 class HostMemory(bytes):
     """``IHostMemory``: a buffer with ``nbytes``, and nothing else of ``bytes``."""
@@ -58,8 +55,6 @@ class HostMemory(bytes):
 class Dims:
     """Compares with lists and tuples only, has no hash: as the real one."""
 
-    MAX_DIMS = 8
-
     def __init__(self, shape: Any = ()) -> None:
         self._shape = [int(side) for side in shape]
 
@@ -76,36 +71,32 @@ class Dims:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        return repr(tuple(self._shape))
-
 
 class _Checked(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
-        if not hasattr(made, "_double"):
+        if "_ready" not in vars(made):
             raise TypeError(f"tensorrt.{cls.__name__}.__init__() must be called when overriding __init__")
         return made
 
 
 class Api:
-    """One version's classes. What they do is in behaviours: plain classes of the same names and members."""
+    """One version's classes. What they do is in behaviours: classes of the same names, with the members' methods, a
+    ``_setup`` that makes one, and each property ``x`` as ``_x``."""
 
     def __init__(self, version: str, behaviours: dict[str, type], machine: Machine) -> None:
         self.surface = json.loads((SURFACES / f"tensorrt-{version}.json").read_text())
         self.version: str = self.surface["version"]
-        self.machine, self._behaviours, self._call = machine, behaviours, machine.call
-        self.classes: dict[str, type] = {"IHostMemory": HostMemory, "Dims": Dims}
-        self.classes["Severity"] = self._enum("Severity", {name: at for at, name in enumerate(SEVERITIES)})
+        self._behaviours, self._machine = behaviours, machine
+        self.classes: dict[str, Any] = {"IHostMemory": HostMemory, "Dims": Dims}
+        self.classes["Severity"] = _enum("Severity", {name: at for at, name in enumerate(SEVERITIES)})
         for name, entry in sorted(self.surface["classes"].items(), key=lambda item: len(item[1]["bases"])):
-            if name not in self.classes:
-                self.classes[name] = self._enum(name, entry["enum"]) if "enum" in entry else self._class(name, entry)
+            made = _enum(name, entry["enum"]) if "enum" in entry else None
+            self.classes.setdefault(name, made or self._class(name, entry))
 
     def module(self) -> types.ModuleType:
         """What ``import tensorrt`` gives."""
         module = types.ModuleType("tensorrt")
-        module.__dict__.update({name: self.classes[name] for name in self.surface["classes"]})
-        module.__dict__["__version__"] = self.version
         others = {*self.surface["other_classes"], *self.surface["functions"]}
 
         def missing(name: str) -> Any:
@@ -113,132 +104,106 @@ class Api:
                 raise NotDoubled(f"tensorrt.{name}")
             raise AttributeError(f"module 'tensorrt' has no attribute {name!r}")
 
-        module.__dict__["__getattr__"] = missing
+        classes = {name: self.classes[name] for name in self.surface["classes"]}
+        module.__dict__.update(classes, __version__=self.version, __getattr__=missing)
         return module
 
-    def value(self, cls: str, name: str) -> Any:
-        """An enum's member."""
-        return getattr(self.classes[cls], name)
-
-    def wrap(self, value: Any) -> Any:
-        """A behaviour, or a list of them, as an object of the bindings."""
-        if isinstance(value, list):
-            return [self.wrap(item) for item in value]
-        cls = self.classes.get(type(value).__name__)
-        if cls is None or type(value) in (Dims, HostMemory) or isinstance(value, Enum):
-            return value
-        made = object.__new__(cls)
-        made._double = value  # type: ignore[attr-defined]
-        return made
-
-    def _enum(self, name: str, members: dict[str, int]) -> type:
-        made = type(name, (Enum,), {"__module__": "tensorrt"})
-        for member, value in members.items():
-            setattr(made, member, made(member, value))
+    def make(self, name: str, *args: Any) -> Any:
+        """An object that the bindings give out."""
+        made = object.__new__(self.classes[name])
+        made._setup(*args)
         return made
 
     def _class(self, name: str, entry: dict[str, Any]) -> type:
-        bases = tuple(self.classes[base] for base in entry["bases"] if base in self.classes)[:1]
-        body: dict[str, Any] = {"__module__": "tensorrt", "__slots__": () if bases else ("_double", "__weakref__")}
-        for member, spec in entry["members"].items():
-            if member == "Severity":
-                body[member] = self.classes["Severity"]
-            elif spec["kind"] == "value":
-                body[member] = getattr(self.classes["Severity"], member)
-            elif member == "__init__":
-                body[member] = self._constructor(name, spec)
+        behaviour = self._behaviours.get(name, object)
+        members, settable = entry["members"], set()
+        body: dict[str, Any] = {"__module__": "tensorrt", "_api": self, "_machine": self._machine}
+        for member, spec in members.items():
+            if member == "Severity" or spec["kind"] == "value":
+                severity = self.classes["Severity"]
+                body[member] = severity if member == "Severity" else getattr(severity, member)
             elif spec["kind"] == "property":
-                body[member] = self._property(name, member, spec)
+                body[member] = self._property(name, member)
+                settable |= {member} if spec["settable"] else set()
             else:
-                body[member] = self._method(name, member, spec)
-        return _Checked(name, bases, body)
+                function = getattr(behaviour, "_setup" if member == "__init__" else member, None)
+                body[member] = self._method(name, member, spec.get("signatures", []), function)
 
-    def _constructor(self, cls: str, spec: dict[str, Any]) -> Callable[..., None]:
-        signatures = [_parameters(text) for text in spec.get("signatures", [])]
+        def put(made: Any, member: str, value: Any) -> None:
+            if not member.startswith("_") and type(made).__module__ == "tensorrt" and member not in settable:
+                raise AttributeError(f"'tensorrt.{name}' object has no attribute {member!r} that can be set")
+            object.__setattr__(made, member, value)
 
-        def construct(made: Any, *args: Any, **kwargs: Any) -> None:
-            if not signatures:
+        bases = [self.classes[base] for base in entry["bases"] if base in self.classes][:1]
+        bases += [behaviour] if behaviour is not object else []
+        return _Checked(name, tuple(bases), {**body, "__setattr__": put})
+
+    def _method(self, cls: str, member: str, signatures: list[str], function: Any) -> Callable[..., Any]:
+        overloads = [_parameters(text) for text in signatures]
+        name = cls if member == "__init__" else f"{cls}.{member}"
+
+        def method(made: Any, *args: Any, **kwargs: Any) -> Any:
+            if not overloads:
                 raise TypeError(f"tensorrt.{cls}: No constructor defined!")
-            bound = self._bind(f"{cls}.__init__", signatures, args, kwargs)
-            behaviour = self._behaviours.get(cls)
-            made._double = self._call(cls, behaviour, self, *bound) if behaviour else None
-            if behaviour and made._double is None:
-                raise TypeError("pybind11::init(): factory function returned nullptr")
-
-        return construct
-
-    def _method(self, cls: str, member: str, spec: dict[str, Any]) -> Callable[..., Any]:
-        signatures = [_parameters(text) for text in spec.get("signatures", [])]
-
-        def method(wrapper: Any, *args: Any, **kwargs: Any) -> Any:
-            bound = self._bind(f"{cls}.{member}", signatures, args, kwargs)
-            function = getattr(wrapper._double, member, None)
-            if function is None:
-                raise NotDoubled(f"tensorrt.{cls}.{member}")
-            return self.wrap(self._call(f"{cls}.{member}", function, *bound))
+            bound = self._bind(name, overloads, args, kwargs)
+            if member == "__init__":
+                made._ready = True
+            elif function is None:
+                raise NotDoubled(f"tensorrt.{name}")
+            return self._machine.call(name, function, made, *bound) if function else None
 
         return method
 
-    def _property(self, cls: str, member: str, spec: dict[str, Any]) -> property:
-        def get(wrapper: Any) -> Any:
-            if not hasattr(wrapper._double, member):
+    def _property(self, cls: str, member: str) -> property:
+        def get(made: Any) -> Any:
+            if not hasattr(made, f"_{member}"):
                 raise NotDoubled(f"tensorrt.{cls}.{member}")
-            return self.wrap(self._call(f"{cls}.{member}", getattr, wrapper._double, member))
+            return self._machine.call(f"{cls}.{member}", getattr, made, f"_{member}")
 
-        def put(wrapper: Any, value: Any) -> None:
-            wanted = getattr(wrapper._double, "TYPES", {}).get(member)
+        def put(made: Any, value: Any) -> None:
+            wanted = getattr(made, "_types", {}).get(member)
             if wanted is None:
                 raise NotDoubled(f"tensorrt.{cls}.{member} =")
             if not (value is None and wanted.startswith("I")) and not self._accepts(wanted, value):
                 raise TypeError(f"tensorrt.{cls}.{member}: {value!r} is no {wanted}")
-            self._call(f"{cls}.{member}=", setattr, wrapper._double, member, self._inner(value))
+            self._machine.call(f"{cls}.{member}=", setattr, made, f"_{member}", value)
 
-        return property(get, put if spec["settable"] else None)
+        return property(get, put)
 
     def _bind(self, name: str, overloads: list[list[tuple[str, str, bool]]], args: Any, kwargs: Any) -> list[Any]:
         for parameters in overloads:
-            given = {**{known: arg for (known, _, _), arg in zip(parameters, args, strict=False)}, **kwargs}
-            if len(given) == len(args) + len(kwargs) and all(
-                self._accepts(text, given[known]) if known in given else optional
-                for known, text, optional in parameters
-            ):
-                if set(given) <= {known for known, _, _ in parameters}:
-                    return [self._inner(given[known]) for known, _, _ in parameters if known in given]
+            names = [known for known, _, _ in parameters]
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            fits = all(self._accepts(t, given[known]) if known in given else free for known, t, free in parameters)
+            if fits and len(given) == len(args) + len(kwargs) and set(given) <= set(names):
+                values = [given[known] for known in names if known in given]
+                return [tuple(value) if isinstance(value, Dims) else value for value in values]
         raise TypeError(f"{name}(): incompatible function arguments: {args!r} {kwargs!r}; there is {overloads}")
 
-    def _inner(self, value: Any) -> Any:
-        return tuple(value) if isinstance(value, Dims) else getattr(value, "_double", None) or value
-
     def _accepts(self, text: str, value: Any) -> bool:
-        text = text.replace("tensorrt_bindings.tensorrt.", "")
         sequence = re.fullmatch(r"(?:List|list|collections\.abc\.Sequence)\[(.*)\]", text)
         if sequence:
             return isinstance(value, list | tuple) and all(self._accepts(sequence[1], item) for item in value)
         if text in ("int", "typing.SupportsInt"):
             return hasattr(value, "__index__") and not isinstance(value, Enum)
-        if text.endswith(("buffer", "Buffer")):
-            return isinstance(value, bytes | bytearray | memoryview) or hasattr(value, "__array_interface__")
-        if text in _PLAIN:
-            return isinstance(value, _PLAIN[text])
+        if text.lower().endswith("buffer"):
+            return isinstance(value, bytes | bytearray | memoryview)
         if text == "Dims" and isinstance(value, list | tuple):
             return all(self._accepts("int", side) for side in value)
-        wanted = self.classes.get(re.split(r"\.|::", text)[-1])
-        return wanted is not None and isinstance(value, wanted)
+        wanted = {"str": str, "bool": bool, "tuple": tuple, "list": list}.get(text)
+        return isinstance(value, wanted or self.classes.get(re.split(r"\.|::", text)[-1], ()))
 
 
-_PLAIN: dict[str, Any] = {
-    "str": str,
-    "bool": bool,
-    "float": (int, float),
-    "tuple": tuple,
-    "list": list,
-    "object": object,
-}
+def _enum(name: str, members: dict[str, int]) -> type:
+    made = type(name, (Enum,), {"__module__": "tensorrt"})
+    for member, value in members.items():
+        setattr(made, member, made(member, value))
+    return made
 
 
 def _parameters(signature: str) -> list[tuple[str, str, bool]]:
     """``f(self: T, a: int, b: List[X] = None) -> R`` as (name, type, optional) of each parameter but ``self``."""
-    inside = signature[signature.index("(") + 1 : signature.rindex(") ->")]
-    parts = re.findall(r"(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)+)", inside)
-    found = [(name, *text.partition(" = ")) for name, text in parts if name != "self"]
-    return [(name, text.strip(), bool(equals)) for name, text, equals, _ in found]
+    text = signature.replace("tensorrt_bindings.tensorrt.", "")
+    parts = re.findall(r"(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)+)", text[text.index("(") + 1 : text.rindex(") ->")])
+    found = [(name, *kind.partition(" = ")) for name, kind in parts if name != "self"]
+    return [(name, kind.strip(), bool(equals)) for name, kind, equals, _ in found]

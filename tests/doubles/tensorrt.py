@@ -7,8 +7,7 @@ import sys
 import threading
 import weakref
 import zlib
-from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -17,473 +16,426 @@ import onnxruntime
 from tests.doubles.cuda import Machine, Work
 from tests.doubles.surface import Api, Dims, HostMemory
 
-MAGIC, CACHE_MAGIC = b"double of a TensorRT plan\n", b"double of a TensorRT timing cache\n"
+MAGIC = b"double of a TensorRT plan\n"
 UNSUPPORTED = {"ConvInteger", "Det", "MatMulInteger", "QLinearConv", "QLinearMatMul", "StringNormalizer", "Unique"}
 """Some of those onnx-tensorrt's docs/operators.md marks N."""
-TYPES = {"uint8": "UINT8", "int8": "INT8", "int32": "INT32", "int64": "INT64", "float16": "HALF", "float32": "FLOAT"}
+TYPES = {"UINT8": np.uint8, "INT32": np.int32, "INT64": np.int64, "HALF": np.float16, "FLOAT": np.float32}
 
 
-def say(logger: Any, api: Api, severity: str, words: str) -> None:
-    """What a logger raises is swallowed by the bindings, Ctrl-C too."""
-    try:
-        logger.log(api.value("Severity", severity), words)
-    except BaseException as error:
-        sys.stderr.write(f"[ERROR] Exception caught in log(): {error}\n")
-
-
-class Part:
-    """What every behaviour has: the API, the machine, the logger."""
-
-    def __init__(self, api: Api, logger: Any) -> None:
-        self.api, self.logger, self.machine = api, logger, api.machine
-        self.machine.say = partial(say, logger, api, "ERROR")
-
-    def error(self, words: str) -> None:
-        say(self.logger, self.api, "ERROR", words)
-
-
-class Logger:
-    """The one that writes to stderr."""
-
-    def __init__(self, api: Api, min_severity: Any = None) -> None:
-        self.least = int(min_severity or api.value("Severity", "WARNING"))
-
-    def log(self, severity: Any, msg: str) -> None:
-        if int(severity) <= self.least:
-            sys.stderr.write(f"[TRT] {msg}\n")
-
-
-class Builder(Part):
-    def __init__(self, api: Api, logger: Any) -> None:
-        super().__init__(api, logger)
-        self.num_DLA_cores = self.machine.dla_cores
-
-    def create_network(self, flags: int = 0) -> INetworkDefinition:
-        return INetworkDefinition(self, flags)
-
-    def create_builder_config(self) -> IBuilderConfig:
-        return IBuilderConfig(self)
-
-    def create_optimization_profile(self) -> IOptimizationProfile:
-        return IOptimizationProfile()
-
-    def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> HostMemory | None:
-        reason = network.refusal(config)
-        if reason:
-            self.error(reason)
-            return None
-        nodes = network.model.graph.node
-        if not self._progress(config.progress_monitor, len(nodes)):
-            self.error("Error Code 10: Internal Error (Build was cancelled by the progress monitor)")
-            return None
-        cache = config.cache or ITimingCache(self)
-        self.machine.timed += sum(f"{node.op_type} {node.name}" not in cache.entries for node in nodes)
-        cache.entries |= {f"{node.op_type} {node.name}" for node in nodes}
-        plan = {
-            "version": self.api.version,
-            "compute": list(self.machine.capability),
-            "profile": config.profiles[0].shapes,
-            "strong": network.strong,
-            "detailed": int(config.profiling_verbosity) == 2,
-        }
-        body = json.dumps(plan).encode() + b"\n" + network.model.SerializeToString()
-        return HostMemory(MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
-
-    def _progress(self, monitor: Any, steps: int) -> bool:
-        """Tells of two phases, from a thread of its own, as TensorRT may; False when the monitor had enough."""
-        going: list[bool] = []
-
-        def tell() -> None:
-            _swallow(monitor.phase_start, "Building engine", None, 1)
-            _swallow(monitor.phase_start, "Timing tactics", "Building engine", steps)
-            going.append(all(_swallow(monitor.step_complete, "Timing tactics", step) for step in range(steps)))
-            _swallow(monitor.phase_finish, "Timing tactics")
-            _swallow(monitor.phase_finish, "Building engine")
-
-        if monitor is not None:
-            thread = threading.Thread(target=tell, name="TensorRT's builder")
-            thread.start()
-            thread.join()
-        return all(going)
-
-
-def _swallow(function: Any, *args: Any) -> Any:
-    """A callback's exception ends in the bindings; step_complete then counts as False."""
+def swallow(function: Any, *args: Any) -> Any:
+    """Call what the user overrode; what it raises ends in the bindings, Ctrl-C too, and gives nothing."""
     try:
         return function(*args)
     except BaseException as error:
         sys.stderr.write(f"[ERROR] Exception caught in {function.__name__}(): {error}\n")
 
 
-class INetworkDefinition:
-    def __init__(self, builder: Builder, flags: int) -> None:
-        flag = builder.api.value("NetworkDefinitionCreationFlag", "STRONGLY_TYPED")
-        self.strong, self.builder = bool(flags >> int(flag) & 1), builder
-        self.model: Any = None
+class Part:
+    """What the bindings' classes get from ``Api``."""
 
-    @property
-    def num_inputs(self) -> int:
-        return len(self.model.graph.input) if self.model else 0
+    _api: Api
+    _machine: Machine
 
-    @property
-    def num_outputs(self) -> int:
-        return len(self.model.graph.output) if self.model else 0
+    def _listen(self, logger: Any) -> None:
+        severity = self._api.classes["Severity"].ERROR
+        self._machine.say = lambda words: swallow(logger.log, severity, words)
 
-    def get_input(self, index: int) -> ITensor:
-        return ITensor(self.builder.api, self.model.graph.input[index])
 
-    def get_output(self, index: int) -> ITensor:
-        return ITensor(self.builder.api, self.model.graph.output[index])
+class Logger(Part):
+    def _setup(self, min_severity: Any = None) -> None:
+        self._least = int(min_severity or self._api.classes["Severity"].WARNING)
 
-    def refusal(self, config: IBuilderConfig) -> str:
+    def log(self, severity: Any, msg: str) -> None:
+        if int(severity) <= self._least:
+            sys.stderr.write(f"[TRT] {msg}\n")
+
+
+class Builder(Part):
+    def _setup(self, logger: Any) -> None:
+        self._listen(logger)
+        self._num_DLA_cores = self._machine.dla_cores
+
+    def create_network(self, flags: int = 0) -> Any:
+        return self._api.make("INetworkDefinition", flags)
+
+    def create_builder_config(self) -> Any:
+        return self._api.make("IBuilderConfig")
+
+    def create_optimization_profile(self) -> Any:
+        return self._api.make("IOptimizationProfile")
+
+    def build_serialized_network(self, network: Any, config: Any) -> HostMemory | None:
+        reason = network._refusal(config)
+        if not reason and not _told(config._progress_monitor, len(network._model.graph.node)):
+            reason = "the progress monitor had enough"
+        if reason:
+            return self._machine.say(f"IBuilder::buildSerializedNetwork: Error Code 4: {reason}")
+        tactics = {f"{node.op_type} {node.name}" for node in network._model.graph.node}
+        cache = config._cache or self._api.make("ITimingCache", set())
+        self._machine.timed += len(tactics - cache._entries)
+        cache._entries |= tactics
+        detailed = config._profiling_verbosity.name == "DETAILED"
+        made = [self._api.version, self._machine.capability, config._profiles[0]._shapes, detailed]
+        body = json.dumps(made).encode() + b"\n" + network._model.SerializeToString()
+        return HostMemory(MAGIC + zlib.crc32(body).to_bytes(4, "big") + body)
+
+
+def _told(monitor: Any, steps: int) -> bool:
+    """Tells of two phases, from a thread of its own, as TensorRT may; False when the monitor had enough."""
+    going = [True]
+
+    def tell() -> None:
+        swallow(monitor.phase_start, "Building engine", None, 1)
+        swallow(monitor.phase_start, "Timing tactics", "Building engine", steps)
+        going.append(all(swallow(monitor.step_complete, "Timing tactics", step) for step in range(steps)))
+        swallow(monitor.phase_finish, "Timing tactics")
+        swallow(monitor.phase_finish, "Building engine")
+
+    if monitor is not None:
+        thread = threading.Thread(target=tell, name="TensorRT's builder")
+        thread.start()
+        thread.join()
+    return all(going)
+
+
+class INetworkDefinition(Part):
+    def _setup(self, flags: int) -> None:
+        self._strong = bool(flags >> int(self._api.classes["NetworkDefinitionCreationFlag"].STRONGLY_TYPED) & 1)
+        self._take(onnx.ModelProto())
+
+    def _take(self, model: Any) -> None:
+        self._model = model
+        self._inputs = [self._api.make("ITensor", port) for port in model.graph.input]
+        self._outputs = [self._api.make("ITensor", port) for port in model.graph.output]
+        self._num_inputs, self._num_outputs = len(self._inputs), len(self._outputs)
+        self._num_layers = len(model.graph.node)
+
+    def get_input(self, index: int) -> Any:
+        return self._inputs[index]
+
+    def get_output(self, index: int) -> Any:
+        return self._outputs[index]
+
+    def get_layer(self, index: int) -> Any:
+        return self._api.make("ILayer", self._model.graph.node[index])
+
+    def _refusal(self, config: Any) -> str:
         """Why TensorRT would not build it."""
-        if self.model is None or not self.num_outputs:
-            return "Error Code 4: Internal Error (Network must have at least one output)"
-        if not config.profiles:
-            return "Error Code 4: Internal Error (Network has dynamic or shape inputs, but no optimization profile has been defined.)"
-        for port in self.model.graph.input:
-            low, _, high = config.profiles[0].shapes.get(port.name, ((), (), ()))
-            shape = ITensor(self.builder.api, port).shape
-            if len(low) != len(shape) or any(side not in (-1, low[i], high[i]) for i, side in enumerate(shape)):
-                return f"Error Code 4: API Usage Error (Optimization profile does not fit input {port.name})"
-            fed = [node.op_type for node in self.model.graph.node if port.name in node.input]
-            if port.type.tensor_type.elem_type == onnx.TensorProto.UINT8 and set(fed) != {"Cast"}:
-                return f"Error Code 4: API Usage Error ({port.name}: uint8 inputs must feed a cast)"
-        names = {flag.name for flag in config.set_flags}
-        if self.strong and names & {"FP16", "INT8"}:
-            return "Error Code 3: API Usage Error (FP16 and INT8 are not allowed in a strongly typed network)"
-        quantised = any(node.op_type == "QuantizeLinear" for node in self.model.graph.node)
-        if quantised and not self.strong and "INT8" not in names:
-            return "Error Code 4: API Usage Error (Int8 precision has been set for a layer or layer output, but int8 is not configured in the builder)"
+        if not self._outputs:
+            return "Network must have at least one output"
+        if not config._profiles:
+            return "Network has dynamic or shape inputs, but no optimization profile has been defined."
+        for port in self._inputs:
+            low, _, high = config._profiles[0]._shapes.get(port._name, ((), (), ()))
+            sides = zip(port._shape, low, high, strict=False)
+            if len(low) != len(port._shape) or any(side not in (-1, a) or a > b for side, a, b in sides):
+                return f"the optimization profile does not fit the input {port._name}"
+            fed = {node.op_type for node in self._model.graph.node if port._name in node.input}
+            if port._dtype.name == "UINT8" and fed != {"Cast"}:
+                return f"the uint8 input {port._name} must feed a cast"
+        flags = {flag.name for flag in config._set}
+        if self._strong and flags & {"FP16", "INT8"}:
+            return "precision flags are not allowed in a strongly typed network"
+        quantised = any(node.op_type == "QuantizeLinear" for node in self._model.graph.node)
+        if quantised and not self._strong and "INT8" not in flags:
+            return "Int8 precision has been set for a layer, but int8 is not configured in the builder"
         return ""
 
 
-class ITensor:
-    def __init__(self, api: Api, port: Any) -> None:
+class ILayer(Part):
+    def _setup(self, node: Any) -> None:
+        kinds = {"QuantizeLinear": "QUANTIZE", "DequantizeLinear": "DEQUANTIZE", "Conv": "CONVOLUTION"}
+        self._name = node.name
+        self._type = getattr(self._api.classes["LayerType"], kinds.get(node.op_type, "ELEMENTWISE"))
+
+
+class ITensor(Part):
+    def _setup(self, port: Any) -> None:
         kind = port.type.tensor_type
-        self.name = port.name
-        self.dtype = api.value("DataType", TYPES[onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name])
-        self.shape = Dims(
-            -1 if side.dim_param or not side.HasField("dim_value") else side.dim_value for side in kind.shape.dim
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        self._name = port.name
+        self._dtype = getattr(
+            self._api.classes["DataType"], next(name for name, value in TYPES.items() if value == dtype)
         )
+        self._shape = Dims(side.dim_value if side.HasField("dim_value") else -1 for side in kind.shape.dim)
 
 
 class OnnxParser(Part):
-    def __init__(self, api: Api, network: INetworkDefinition, logger: Any) -> None:
-        super().__init__(api, logger)
-        self.network, self.errors = network, []
+    def _setup(self, network: Any, logger: Any) -> None:
+        self._listen(logger)
+        self._network, self._errors, self._num_errors = network, [], 0
 
     def parse(self, model: Any, path: str | None = None) -> bool:
         try:
             graph = onnx.load_from_string(bytes(model))
             onnx.checker.check_model(graph)
+            self._errors = [
+                ("UNSUPPORTED_NODE", at, node.name, node.op_type, f"No importer registered for op: {node.op_type}")
+                for at, node in enumerate(graph.graph.node)
+                if node.op_type in UNSUPPORTED or node.domain not in ("", "ai.onnx")
+            ]
         except Exception:
-            self.errors.append(
-                ParserError(self.api, "MODEL_DESERIALIZE_FAILED", -1, "", "", "Failed to parse the ONNX model")
-            )
-            return False
-        for at, node in enumerate(graph.graph.node):
-            if node.op_type in UNSUPPORTED or node.domain not in ("", "ai.onnx"):
-                words = f"No importer registered for op: {node.op_type}"
-                self.errors.append(ParserError(self.api, "UNSUPPORTED_NODE", at, node.name, node.op_type, words))
-        self.network.model = None if self.errors else graph
-        return not self.errors
+            self._errors = [("MODEL_DESERIALIZE_FAILED", -1, "", "", "Failed to parse the ONNX model")]
+        self._num_errors = len(self._errors)
+        if not self._errors:
+            self._network._take(graph)
+        return not self._errors
 
-    @property
-    def num_errors(self) -> int:
-        return len(self.errors)
-
-    def get_error(self, index: int) -> ParserError:
-        return self.errors[index]
+    def get_error(self, index: int) -> Any:
+        return self._api.make("ParserError", *self._errors[index])
 
 
-class ParserError:
-    def __init__(self, api: Api, code: str, node: int, name: str, operator: str, desc: str) -> None:
-        self.code = lambda: api.value("ErrorCode", code)
-        self.node, self.node_name, self.node_operator = lambda: node, lambda: name, lambda: operator
-        self.desc = lambda: desc
+class ParserError(Part):
+    def _setup(self, *told: Any) -> None:
+        self._told = told
+
+    def code(self) -> Any:
+        return getattr(self._api.classes["ErrorCode"], self._told[0])
+
+    def node(self) -> int:
+        return self._told[1]
+
+    def node_name(self) -> str:
+        return self._told[2]
+
+    def node_operator(self) -> str:
+        return self._told[3]
+
+    def desc(self) -> str:
+        return self._told[4]
 
 
 class IBuilderConfig(Part):
-    TYPES = {
+    _types: ClassVar = {
         "progress_monitor": "IProgressMonitor",
         "profiling_verbosity": "ProfilingVerbosity",
         "default_device_type": "DeviceType",
         "DLA_core": "int",
-        "int8_calibrator": "IInt8Calibrator",
     }
 
-    def __init__(self, builder: Builder) -> None:
-        super().__init__(builder.api, builder.logger)
-        self.progress_monitor = self.int8_calibrator = None
-        self.profiling_verbosity = self.api.value("ProfilingVerbosity", "LAYER_NAMES_ONLY")
-        self.default_device_type, self.DLA_core = self.api.value("DeviceType", "GPU"), -1
-        self.set_flags, self.limits = {self.api.value("BuilderFlag", "TF32")}, {}
-        self.profiles: list[IOptimizationProfile] = []
-        self.cache: ITimingCache | None = None
+    def _setup(self) -> None:
+        self._progress_monitor = self._cache = None
+        self._profiling_verbosity = self._api.classes["ProfilingVerbosity"].LAYER_NAMES_ONLY
+        self._set, self._limits, self._profiles = {self._api.classes["BuilderFlag"].TF32}, {}, []
 
     def set_flag(self, flag: Any) -> None:
-        self.set_flags.add(flag)
+        self._set.add(flag)
 
     def clear_flag(self, flag: Any) -> None:
-        self.set_flags.discard(flag)
+        self._set.discard(flag)
 
     def set_memory_pool_limit(self, pool: Any, pool_size: int) -> None:
-        self.limits[pool.name] = pool_size
+        self._limits[pool.name] = pool_size
 
-    def add_optimization_profile(self, profile: IOptimizationProfile) -> int:
-        self.profiles.append(profile)
-        return len(self.profiles) - 1 if profile.shapes else -1
+    def add_optimization_profile(self, profile: Any) -> int:
+        self._profiles.append(profile)
+        return len(self._profiles) - 1 if profile._shapes else -1
 
-    def create_timing_cache(self, serialized_timing_cache: Any) -> ITimingCache | None:
-        return ITimingCache(self).read(bytes(serialized_timing_cache))
+    def create_timing_cache(self, serialized_timing_cache: Any) -> Any:
+        blob, head = bytes(serialized_timing_cache), self._api.make("ITimingCache", set())._head
+        if blob and not blob.startswith(head):
+            return self._machine.say("The timing cache was made by another TensorRT or for another device: not used")
+        return self._api.make("ITimingCache", set(json.loads(blob[len(head) :] or b"[]")))
 
-    def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
-        self.cache = cache
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        self._cache = cache
         return True
 
-    def get_timing_cache(self) -> ITimingCache | None:
-        return self.cache
+    def get_timing_cache(self) -> Any:
+        return self._cache
 
 
-class ITimingCache:
-    def __init__(self, part: Part) -> None:
-        self.part, self.entries = part, set()
-        self.head = CACHE_MAGIC + f"{part.api.version} {part.machine.capability}\n".encode()
-
-    def read(self, blob: bytes) -> ITimingCache | None:
-        if blob and not blob.startswith(self.head):
-            self.part.error("The timing cache will not be used: it was made by another TensorRT or for another device")
-            return None
-        self.entries = set(json.loads(blob[len(self.head) :] or b"[]"))
-        return self
+class ITimingCache(Part):
+    def _setup(self, entries: set[str]) -> None:
+        self._head = f"double of a timing cache {self._api.version} {self._machine.capability}\n".encode()
+        self._entries = entries
 
     def serialize(self) -> HostMemory:
-        return HostMemory(self.head + json.dumps(sorted(self.entries)).encode())
+        return HostMemory(self._head + json.dumps(sorted(self._entries)).encode())
 
 
-class IOptimizationProfile:
-    def __init__(self) -> None:
-        self.shapes: dict[str, list[tuple[int, ...]]] = {}
+class IOptimizationProfile(Part):
+    def _setup(self) -> None:
+        self._shapes: dict[str, list[tuple[int, ...]]] = {}
 
     def set_shape(self, input: str, min: Any, opt: Any, max: Any) -> None:
         if not len(min) == len(opt) == len(max) or any(not a <= b <= c for a, b, c in zip(min, opt, max, strict=True)):
             raise RuntimeError("Shape provided for min is inconsistent with other shapes.")
-        self.shapes[input] = [tuple(min), tuple(opt), tuple(max)]
+        self._shapes[input] = [tuple(min), tuple(opt), tuple(max)]
 
 
 class Runtime(Part):
-    TYPES = {"DLA_core": "int"}
-    DLA_core = -1
+    _types: ClassVar = {"DLA_core": "int"}
 
-    def deserialize_cuda_engine(self, serialized_engine: Any) -> ICudaEngine | None:
-        plan = bytes(serialized_engine)
-        body = plan[len(MAGIC) + 4 :]
-        if not plan.startswith(MAGIC) or zlib.crc32(body).to_bytes(4, "big") != plan[len(MAGIC) : len(MAGIC) + 4]:
-            self.error(
-                "Error Code 1: Serialization (Serialization assertion magicTagRead == kMAGIC_TAG failed.Magic tag does not match)"
-            )
-            return None
-        head, _, graph = body.partition(b"\n")
-        made = json.loads(head)
-        if made["version"] != self.api.version:
-            self.error(
-                "Error Code 6: API Usage Error (The engine plan file is not compatible with this version of TensorRT, "
-                f"expecting library version {self.api.version} got {made['version']}, please rebuild.)"
-            )
-            return None
-        if tuple(made["compute"]) != self.machine.capability:
-            here, there = (".".join(map(str, pair)) for pair in (self.machine.capability, made["compute"]))
-            self.error(
-                "Error Code 6: API Usage Error (The engine plan file is generated on an incompatible device, "
-                f"expecting compute {here} got compute {there}, please rebuild.)"
-            )
-            return None
-        return ICudaEngine(self, made, graph)
+    def _setup(self, logger: Any) -> None:
+        self._listen(logger)
+
+    def deserialize_cuda_engine(self, serialized_engine: Any) -> Any:
+        plan, start, here = bytes(serialized_engine), len(MAGIC) + 4, self._machine.capability
+        if plan[:start] != MAGIC + zlib.crc32(plan[start:]).to_bytes(4, "big"):
+            return self._machine.say("Error Code 1: Serialization (magicTagRead == kMAGIC_TAG failed.)")
+        head, _, graph = plan[start:].partition(b"\n")
+        version, compute, profile, detailed = json.loads(head)
+        reason = f"expecting library version {self._api.version} got {version}" if version != self._api.version else ""
+        if tuple(compute) != here:
+            reason = "expecting compute {}.{} got compute {}.{}".format(*here, *compute)
+        if reason:
+            return self._machine.say(f"Error Code 6: API Usage Error (The engine plan file: {reason}, please rebuild.)")
+        return self._api.make("ICudaEngine", self, graph, profile, detailed)
 
 
 class Held(Part):
     """Something on the device, there until the last reference to it goes."""
 
-    def __init__(self, part: Part, words: str) -> None:
-        super().__init__(part.api, part.logger)
-        self.part, self.words = part, words
-        self.number = self.machine.born(words)
+    def _hold(self, words: str) -> None:
+        self._number = self._machine.born(words)
 
     def __del__(self) -> None:
-        self.machine.gone(self.number)
+        self._machine.gone(getattr(self, "_number", 0))
 
 
 class ICudaEngine(Held):
-    def __init__(self, runtime: Runtime, made: dict[str, Any], graph: bytes) -> None:
-        super().__init__(runtime, "engine")
+    def _setup(self, runtime: Any, graph: bytes, profile: dict[str, Any], detailed: bool) -> None:
+        self._hold("engine")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         model = onnx.load_from_string(graph).graph
-        self.nodes, self.made = model.node, made
-        self.ports = {port.name: ITensor(self.api, port) for port in (*model.input, *model.output)}
-        self.inputs = [port.name for port in model.input]
-        self.num_io_tensors = len(self.ports)
-        self.device_memory_size_v2 = 1 << 20
+        self._runtime, self._nodes, self._profile, self._detailed = runtime, model.node, profile, detailed
+        self._ports = {port.name: self._api.make("ITensor", port) for port in (*model.input, *model.output)}
+        self._num_io_tensors, self._device_memory_size_v2 = len(self._ports), 1 << 20
+
+    def _port(self, name: str) -> Any:
+        return self._ports.get(name) or self._machine.violation("no such tensor", name)
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self.ports)[index]
+        return list(self._ports)[index]
 
     def get_tensor_dtype(self, name: str) -> Any:
-        return self.port(name).dtype
+        return self._port(name)._dtype
 
     def get_tensor_shape(self, name: str) -> Dims:
-        return self.port(name).shape
+        return self._port(name)._shape
 
     def get_tensor_mode(self, name: str) -> Any:
-        self.port(name)
-        return self.api.value("TensorIOMode", "INPUT" if name in self.inputs else "OUTPUT")
+        return getattr(
+            self._api.classes["TensorIOMode"], "INPUT" if self._port(name)._name in self._profile else "OUTPUT"
+        )
 
     def get_tensor_profile_shape(self, name: str, profile_index: int) -> list[Dims]:
-        if name not in self.inputs or profile_index != 0:
-            self.machine.violation("no such tensor", f"profile {profile_index} of {name}")
-        return [Dims(shape) for shape in self.made["profile"][name]]
+        return [Dims(shape) for shape in self._profile[name]]
 
-    def create_execution_context(self, strategy: Any = None) -> IExecutionContext:
-        self.machine.current("create_execution_context")
-        return IExecutionContext(self, strategy is not None and strategy.name == "USER_MANAGED")
+    def create_execution_context(self, strategy: Any = None) -> Any:
+        self._machine.current("create_execution_context")
+        return self._api.make("IExecutionContext", self, strategy is not None and strategy.name == "USER_MANAGED")
 
-    def create_engine_inspector(self) -> EngineInspector:
-        return EngineInspector(self)
-
-    def port(self, name: str) -> ITensor:
-        if name not in self.ports:
-            self.machine.violation("no such tensor", name)
-        return self.ports[name]
+    def create_engine_inspector(self) -> Any:
+        return self._api.make("EngineInspector", self)
 
 
-class EngineInspector:
-    TYPES = {"execution_context": "IExecutionContext"}
+class EngineInspector(Part):
+    _types: ClassVar = {"execution_context": "IExecutionContext"}
 
-    def __init__(self, engine: ICudaEngine) -> None:
-        self.engine, self.execution_context = engine, None
+    def _setup(self, engine: Any) -> None:
+        self._engine, self._execution_context = engine, None
 
     def get_engine_information(self, format: Any) -> str:
-        """Layers with the datatypes of what they give; without an execution context the shapes are unknown."""
-        if not self.engine.made["detailed"]:
-            return json.dumps({"Layers": [node.name for node in self.engine.nodes]})
-        unknown = self.execution_context is None
-        return json.dumps({"Layers": [_layer(node, unknown) for node in self.engine.nodes]})
+        """One layer a node; without an execution context the types are unknown."""
+        return json.dumps({"Layers": [self._layer(node) for node in self._engine._nodes]})
 
-
-def _layer(node: Any, unknown: bool) -> dict[str, Any]:
-    words = "Int8" if node.op_type == "QuantizeLinear" else "Row major linear FP32"
-    ports = [[{"Name": name, "Format/Datatype": "N/A due to dynamic shapes" if unknown else words} for name in names]
-             for names in (node.input, node.output)]  # fmt: skip
-    return {"Name": node.name, "LayerType": node.op_type, "Inputs": ports[0], "Outputs": ports[1]}
+    def _layer(self, node: Any) -> Any:
+        words = "Int8" if node.op_type == "QuantizeLinear" else "Row major linear FP32"
+        words = words if self._execution_context else "N/A due to dynamic shapes"
+        inputs, outputs = (
+            [{"Name": x, "Format/Datatype": words} for x in names] for names in (node.input, node.output)
+        )
+        layer = {"Name": node.name, "LayerType": node.op_type, "Inputs": inputs, "Outputs": outputs}
+        return layer if self._engine._detailed else node.name
 
 
 class IExecutionContext(Held):
-    def __init__(self, engine: ICudaEngine, user_memory: bool) -> None:
-        super().__init__(engine, "execution context")
-        self.engine, self.user_memory = engine, user_memory
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.addresses: dict[str, int] = {}
-        self.scratch = (0, 0)
-        self.warm: object = None
+    def _setup(self, engine: Any, user_memory: bool) -> None:
+        self._hold("execution context")
+        self._engine, self._user_memory, self._scratch, self._warm = engine, user_memory, (0, 0), None
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._addresses: dict[str, int] = {}
 
     def __del__(self) -> None:
-        pending = [
-            work.words for lane in self.machine.lanes.values() for work in lane.queue if work.owner is self.shapes
-        ]
         super().__del__()
-        if pending:
-            self.machine.findings.append(f"freed early: {self.words} {self.number:#x} under {pending[0]}")
+        for work in self._machine.pending():
+            if work.owner is self._shapes:
+                self._machine.findings.append(f"freed early: an execution context under {work.words}")
 
-    @property
-    def state(self) -> object:
-        return dict(self.shapes), dict(self.addresses), self.scratch
+    def _state(self) -> object:
+        return dict(self._shapes), dict(self._addresses), self._scratch
 
     def set_input_shape(self, name: str, shape: Any) -> bool:
-        low, _, high = self.engine.made["profile"].get(name) or self.machine.violation("no such tensor", name)
-        fits = len(shape) == len(low) and all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True))
-        if not fits:
-            self.shapes.pop(name, None)
-            self.error(
-                f"Error Code 3: API Usage Error (Shape {list(shape)} of {name} is not in the profile {low} to {high})"
-            )
+        self._engine._port(name)
+        low, _, high = self._engine._profile[name]
+        self._shapes.pop(name, None)
+        if len(shape) != len(low) or not all(a <= b <= c for a, b, c in zip(low, shape, high, strict=True)):
+            self._machine.say(f"Error Code 3: API Usage Error ({name} {list(shape)}: the profile is {low} to {high})")
             return False
-        self.shapes[name] = tuple(shape)
+        self._shapes[name] = tuple(shape)
         return True
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
-        self.engine.port(name)
+        self._engine._port(name)
         if memory % 256:
-            self.machine.violation("wrong address", f"{name} at {memory:#x}: TensorRT wants 256-byte alignment")
-        self.addresses[name] = memory
+            self._machine.violation("wrong address", f"{name} at {memory:#x}: TensorRT wants 256-byte alignment")
+        self._addresses[name] = memory
         return True
 
     def set_device_memory(self, memory: int, size: int) -> None:
-        if not self.user_memory or size < self.engine.device_memory_size_v2:
-            self.machine.violation(
-                "too small", f"{size} bytes for the activations, {self.engine.device_memory_size_v2} needed"
-            )
-        self.scratch = (memory, size)
+        needed = self._engine._device_memory_size_v2
+        if not self._user_memory or size < needed:
+            self._machine.violation("too small", f"{size} bytes for the activations, {needed} needed")
+        self._scratch = (memory, size)
 
     def execute_async_v3(self, stream_handle: int) -> bool:
-        machine = self.machine
+        machine = self._machine
         machine.current("execute_async_v3")
         lane = machine.lane(stream_handle, "execute_async_v3")
-        missing = [name for name in self.engine.inputs if name not in self.shapes]
-        if missing:
-            machine.violation("shape outside the profile or not set", f"{missing[0]} when executed")
-        unset = [name for name in self.engine.ports if name not in self.addresses]
-        if unset or (self.user_memory and not self.scratch[0]):
-            machine.violation("wrong address", f"{unset[0] if unset else 'activations'} when executed: none was set")
-        if lane.captured is not None and self.warm != self.state:
-            machine.violation("captured before it ran", "a first execute_async_v3 with these shapes has to come before")
-        machine.enqueue(stream_handle, self.work())
-        self.warm = self.state
+        if set(self._shapes) != set(self._engine._profile):
+            machine.violation("shape outside the profile or not set", "when executed")
+        if set(self._addresses) != set(self._engine._ports) or (self._user_memory and not self._scratch[0]):
+            machine.violation("wrong address", f"only {sorted(self._addresses)} and {self._scratch} were set")
+        if lane.captured is not None and self._warm != self._state():
+            machine.violation("captured before it ran", "execute_async_v3 with these shapes has to come first")
+        machine.enqueue(stream_handle, self._work())
+        self._warm = self._state()
         return True
 
-    def work(self) -> Work:
+    def _work(self) -> Work:
         """The execution as it is set up now."""
-        machine, batch = self.machine, next(iter(self.shapes.values()))[0]
+        machine, batch = self._machine, next(iter(self._shapes.values()))[0]
         reads, writes, kinds = {}, {}, {}
-        for name, port in self.engine.ports.items():
-            shape = self.shapes.get(name) or tuple(batch if side == -1 else side for side in port.shape)
-            dtype = np.dtype(next(key for key, value in TYPES.items() if value == port.dtype.name))
-            span = machine.span(self.addresses[name], int(np.prod(shape)) * dtype.itemsize, name)
+        for name, port in self._engine._ports.items():
+            dtype = np.dtype(TYPES[port._dtype.name])
+            shape = self._shapes.get(name) or tuple(batch if side == -1 else side for side in port._shape)
+            span = machine.span(self._addresses[name], int(np.prod(shape)) * dtype.itemsize, name)
             kinds[name] = (dtype, shape)
-            (reads if name in self.engine.inputs else writes)[name] = span
-            if name in self.engine.inputs or span.block.host:
-                machine.typed(span, dtype, name)
-
-        session = self.engine.session
+            (reads if name in self._shapes else writes)[name] = span
+        session, me, state = self._engine._session, weakref.ref(self), self._state()
 
         def run() -> None:
+            for name, span in reads.items():
+                machine.typed(span, kinds[name][0], name)
             feeds = {name: span.bytes.view(kinds[name][0]).reshape(kinds[name][1]) for name, span in reads.items()}
             for (name, span), result in zip(writes.items(), session.run(list(writes), feeds), strict=True):
-                if result.shape != kinds[name][1] or result.dtype != kinds[name][0]:
-                    raise AssertionError(
-                        f"the double expected {kinds[name]} of {name}, got {result.dtype}{result.shape}"
-                    )
-                span.bytes[:] = result.reshape(-1).view(np.uint8)
-                span.block.dtype = span.block.dtype if span.block.host else result.dtype
+                assert (result.dtype, result.shape) == kinds[name], "the double foresaw another output"
+                span.fill(result.reshape(-1).view(np.uint8), result.dtype)
 
-        state, me = self.state, weakref.ref(self)
+        def changed() -> str:
+            return "" if (now := me()) and now._state() == state else "its execution context is gone or was set up anew"
 
-        def still() -> str:
-            now = me()
-            return "its execution context is gone" if now is None else "" if now.state == state else "its execution context was set up anew since"  # fmt: skip
-
-        scratch = [machine.span(*self.scratch, "activations")] if self.user_memory else []
+        for name, span in writes.items():
+            if span.block.host:
+                machine.typed(span, kinds[name][0], name)
+        scratch = [machine.span(*self._scratch, "activations")] if self._user_memory else []
         return Work(
-            f"execute_async_v3 of {batch}",
-            run,
-            [*reads.values()],
-            [*writes.values()],
-            scratch=scratch,
-            owner=self.shapes,
-            still=still,
+            f"execute_async_v3 of {batch}", run, [*reads.values()], [*writes.values()], scratch, self._shapes, changed
         )
 
 
-BEHAVIOURS = {cls.__name__: cls for cls in (Builder, OnnxParser, Runtime, Logger)}
-"""Those with a constructor; they make the others."""
+BEHAVIOURS = {cls.__name__: cls for base in (Part, Held) for cls in base.__subclasses__()}

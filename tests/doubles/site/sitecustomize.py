@@ -1,7 +1,7 @@
-"""With this folder on PYTHONPATH and EDGE_WBC_DOUBLE=10.3.0 set, a process finds the double instead of TensorRT and CUDA.
+"""On PYTHONPATH with EDGE_WBC_DOUBLE=10.3.0 set: the process finds the double instead of TensorRT and CUDA.
 
-EDGE_WBC_DOUBLE_OPTIONS holds further arguments of ``installed`` as JSON. Where anything was used wrongly or left behind, the
-process says so on stderr and ends with 70.
+EDGE_WBC_DOUBLE_OPTIONS holds more arguments of ``installed`` as JSON. Where anything was used wrongly or left behind,
+the process says so on stderr and ends with 70.
 """
 
 from __future__ import annotations
