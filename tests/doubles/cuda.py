@@ -236,8 +236,7 @@ class Machine:
 
     def typed(self, span: Span, dtype: np.dtype[Any] | None, words: str) -> None:
         """Bytes say nothing of their type; anything else must be the type that is wanted."""
-        known = {span.block.dtype, dtype} - {None}
-        if len(known) > 1 and np.dtype(np.uint8) not in ({span.block.dtype} if span.block.host else {dtype}):
+        if span.block.dtype not in (None, dtype, np.dtype(np.uint8)):
             self.violation("wrong dtype", f"{words} is {dtype}, {span.block.words} holds {span.block.dtype}")
 
     def lane(self, handle: int, words: str) -> Lane:

@@ -203,7 +203,7 @@ def pycuda(machine: Machine) -> dict[str, Any]:
 
     def copy(words: str, dest: Span, src: Span, dtype: Any, stream: Stream | None) -> None:
         def run() -> None:
-            if dest.block.host:
+            if dest.block.host and dtype != np.uint8:
                 machine.typed(src, dtype, words)
             dest.fill(src.bytes, dtype)
 
