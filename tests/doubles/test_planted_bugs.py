@@ -1,4 +1,4 @@
-"""The double finds what it is for: each bug of memory, order or threads planted here is named, and the right program is not."""
+"""The double names each bug of memory, order or threads that is planted here, and does not blame the right program."""
 
 from __future__ import annotations
 
