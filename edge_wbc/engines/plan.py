@@ -56,8 +56,9 @@ class Run:
             self.graph.launch()
 
     def close(self) -> None:
+        """Also when a traceback still holds this."""
         graph, self.graph = self.graph, None
-        self._context = None
+        self._context = self._stream = None
         if graph is not None:
             graph.close()
 
