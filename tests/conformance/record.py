@@ -1,13 +1,13 @@
 """Records what the real bindings offer, without a GPU, a driver or NVIDIA's libraries.
 
-    python tests/conformance/record.py tensorrt WHEEL…   the bindings' wheels (pip download --no-deps tensorrt_cu12_bindings==10.3.0)
-    python tests/conformance/record.py cut FOLDER        the classes this project uses, out of full records, into surfaces/
-    python tests/conformance/record.py pycuda            pycuda.driver as this interpreter imports it
-    python tests/conformance/record.py cuda              cuda.bindings.runtime as this interpreter imports it
+    python tests/conformance/record.py tensorrt WHEEL…   VERSION.json here, of each wheel of the bindings
+    python tests/conformance/record.py cut FOLDER        out of those in FOLDER, what this project uses, into surfaces/
+    python tests/conformance/record.py pycuda            pycuda.driver as this interpreter imports it, into surfaces/
+    python tests/conformance/record.py cuda              cuda.bindings.driver, likewise
 
-``tensorrt`` writes VERSION.json here and runs each wheel in a process of its own, with shared objects of the names that the
+Each wheel of TensorRT's bindings is imported in a process of its own, beside shared objects of the names that its
 extension wants, compiled with gcc from its undefined symbols and returning NULL. The wheel must fit this interpreter.
-``pycuda`` has no wheels: README.md in this folder says how to build it where there is no CUDA.
+README.md in this folder says where the wheels come from, and how pycuda is built where there is no CUDA.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from typing import Any
 
 SURFACES = Path(__file__).parent / "surfaces"
 
-CLASSES = """
-    Builder BuilderFlag DataType DeviceType Dims EngineCapability EngineInspector ErrorCode
-    ExecutionContextAllocationStrategy HardwareCompatibilityLevel IBuilderConfig ICudaEngine IExecutionContext
-    IHostMemory ILayer ILogger INetworkDefinition IOptimizationProfile IProgressMonitor ITensor ITimingCache
-    IVersionedInterface LayerInformationFormat LayerType Logger MemoryPoolType NetworkDefinitionCreationFlag
-    OnnxParser OnnxParserFlag ParserError PreviewFeature ProfilingVerbosity Runtime TensorIOMode TensorLocation
-""".split()
+# fmt: off
+CLASSES = (
+    "Builder", "BuilderFlag", "DataType", "DeviceType", "Dims", "EngineInspector", "ErrorCode",
+    "ExecutionContextAllocationStrategy", "IBuilderConfig", "ICudaEngine",
+    "IExecutionContext", "IHostMemory", "ILayer", "ILogger", "INetworkDefinition", "IOptimizationProfile",
+    "IProgressMonitor", "ITensor", "ITimingCache", "LayerInformationFormat", "LayerType",
+    "Logger", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "OnnxParserFlag", "ParserError",
+    "ProfilingVerbosity", "Runtime", "TensorIOMode",
+)
+# fmt: on
 """What ``cut`` keeps whole, but for the layers that ``INetworkDefinition.add_…`` adds."""
 
 
@@ -69,7 +72,7 @@ def dump(module: Any) -> dict[str, Any]:
     public = {name: getattr(module, name) for name in sorted(dir(module)) if not name.startswith("_")}
     classes = {name: _class(value) for name, value in public.items() if isinstance(value, type)}
     functions = {
-        name: {"kind": type(value).__name__, "signatures": _signatures(name, value)}
+        name: {"kind": type(value).__name__, "signatures": _signatures(value, name)}
         for name, value in public.items()
         if not isinstance(value, type) and not inspect.ismodule(value)
     }
@@ -88,19 +91,20 @@ def _class(cls: type) -> dict[str, Any]:
         member = inspect.getattr_static(cls, name)
         if isinstance(member, property) or type(member).__name__ == "pybind11_static_property":
             entry: dict[str, Any] = {"kind": "property", "settable": member.fset is not None}
-            signatures = _signatures(name, member.fget)
+            signatures = _signatures(member.fget)
         elif callable(getattr(cls, name)):
-            entry, signatures = {"kind": "method"}, _signatures(name, getattr(cls, name))
+            kind = "static" if isinstance(member, staticmethod) else "method"
+            entry, signatures = {"kind": kind}, _signatures(getattr(cls, name))
         else:
             entry, signatures = {"kind": "value"}, []
         found["members"][name] = {**entry, "signatures": signatures} if signatures else entry
     return found
 
 
-def _signatures(name: str, value: Any) -> list[str]:
+def _signatures(value: Any, name: str = r"\w+") -> list[str]:
     """pybind11 writes them into the docstring: one, or numbered overloads."""
     lines = [line.strip() for line in (getattr(value, "__doc__", None) or "").splitlines()]
-    return [line for line in lines if re.match(rf"(\d+\. )?{re.escape(name)}\(.*->", line)]
+    return [line for line in lines if re.match(rf"(\d+\. )?{name}\(.*->", line)]
 
 
 def cut(full: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def _boost(name: str, value: Any) -> Any:
             "bases": [base.__name__ for base in value.__mro__[1:] if base.__name__ not in ("object", "instance")],
             "members": {
                 member: _boost(member, inspect.getattr_static(value, member))
-                for member in sorted(dir(value))
+                for member in sorted({name for base in value.__mro__ if _own(base) for name in vars(base)})
                 if not member.startswith("_") or member in ("__init__", "__int__", "__index__")
             },
         }
@@ -148,20 +152,22 @@ def _boost(name: str, value: Any) -> Any:
     return [line.removesuffix(" :") for line in lines if line.startswith(f"{name}(")] or "callable"
 
 
+def _own(base: type) -> bool:
+    return base.__module__ not in ("builtins", "Boost.Python", "pycudaboost.python")
+
+
 def cuda() -> dict[str, Any]:
-    """``cuda.bindings.runtime``: functions with their parameters, enums with their members."""
-    runtime = importlib.import_module("cuda.bindings.runtime")
+    """``cuda.bindings.driver``: functions of streams and graphs with their parameters, enums with their members."""
+    driver = importlib.import_module("cuda.bindings.driver")
     version = importlib.import_module("cuda.bindings").__version__
     names: dict[str, Any] = {}
-    for name in sorted(dir(runtime)):
-        value = getattr(runtime, name)
-        if name.startswith(("cudaGraph", "cudaStream", "cudaError", "cudaGetError", "cudaSuccess")):
-            if isinstance(value, type):
-                members = getattr(value, "__members__", {})
-                names[name] = {"enum": {key: int(item) for key, item in members.items()}} if members else "class"
-            elif callable(value):
-                names[name] = f"{name}{_plain(value)}"
-    return {"version": version, "module": "cuda.bindings.runtime", "names": names}
+    for name in sorted(dir(driver)):
+        value = getattr(driver, name)
+        if name in ("CUresult", "CUstreamCaptureMode"):
+            names[name] = {"enum": {key: int(item) for key, item in value.__members__.items()}}
+        elif name.startswith(("cuGraph", "cuStream")) and callable(value):
+            names[name] = f"{name}{_plain(value)}"
+    return {"version": version, "module": "cuda.bindings.driver", "names": names}
 
 
 def _plain(function: Any) -> str:
@@ -169,9 +175,13 @@ def _plain(function: Any) -> str:
 
 
 def write(path: Path, surface: dict[str, Any]) -> None:
-    """One line a member, so that a change of the bindings can be read."""
-    text = json.dumps(surface, indent=0, sort_keys=False)
-    path.write_text(text + "\n")
+    """One line a class or name, so that a change of the bindings can be read."""
+    parts = []
+    for key, value in surface.items():
+        items = value.items() if isinstance(value, dict) else ()
+        lines = [f"{json.dumps(name)}: {json.dumps(entry, sort_keys=True)}" for name, entry in items]
+        parts.append(f'"{key}": ' + ("{\n" + ",\n".join(lines) + "\n}" if lines else json.dumps(value)))
+    path.write_text("{\n" + ",\n".join(parts) + "\n}\n")
     sys.stderr.write(f"{path}\n")
 
 
@@ -189,7 +199,8 @@ def main(arguments: list[str]) -> int:
     elif what == "pycuda":
         write(SURFACES / "pycuda.json", pycuda())
     elif what == "cuda":
-        write(SURFACES / "cuda_bindings.json", cuda())
+        surface = cuda()
+        write(SURFACES / f"cuda_bindings-{surface['version'].partition('.')[0]}.json", surface)
     else:
         sys.stderr.write(__doc__ or "")
         return 2
