@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -73,6 +74,9 @@ def build(
             with gpu:
                 workspace = workspace_bytes(gpu)
             compiled = _compile(trt, gpu, model, place, workspace, timing, progress)
+        except BaseException as error:
+            traceback.clear_frames(error.__traceback__)  # they hold what belongs to the GPU's context
+            raise
         finally:
             gpu.close()
         group = _group(trt, place, compiled, workspace)
@@ -84,14 +88,14 @@ def build(
         return Built(place, group, fresh=True)
 
 
-def workspace_bytes(gpu: Gpu, meminfo: Path = MEMINFO) -> int:
+def workspace_bytes(gpu: Gpu) -> int:
     """What the builder may use: a quarter of what is free, at most ``MOST_WORKSPACE``.
 
     Where the GPU shares the processor's memory, what the system could free counts as free.
 
     :raises EnvironmentMissing: too little is free to begin.
     """
-    free = _available(meminfo) if gpu.device.integrated else None
+    free = _available() if gpu.device.integrated else None
     free = gpu.free_bytes() if free is None else free
     if free < LEAST_FREE:
         raise EnvironmentMissing(
@@ -101,10 +105,10 @@ def workspace_bytes(gpu: Gpu, meminfo: Path = MEMINFO) -> int:
     return min(MOST_WORKSPACE, free // 4)
 
 
-def _available(meminfo: Path) -> int | None:
+def _available() -> int | None:
     """Bytes, or None where the system does not say."""
     try:
-        lines = meminfo.read_text().splitlines()
+        lines = MEMINFO.read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
