@@ -29,10 +29,10 @@ SURFACES = Path(__file__).parent / "surfaces"
 # fmt: off
 CLASSES = (
     "Builder", "BuilderFlag", "DataType", "DeviceType", "Dims", "EngineInspector", "ErrorCode",
-    "ExecutionContextAllocationStrategy", "IBuilderConfig", "ICudaEngine",
-    "IExecutionContext", "IHostMemory", "ILayer", "ILogger", "INetworkDefinition", "IOptimizationProfile",
-    "IProgressMonitor", "ITensor", "ITimingCache", "LayerInformationFormat", "LayerType",
-    "Logger", "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "OnnxParserFlag", "ParserError",
+    "ExecutionContextAllocationStrategy", "IBuilderConfig", "ICudaEngine", "IExecutionContext", "IHostMemory",
+    "IInt8Calibrator", "IInt8EntropyCalibrator2", "ILayer", "ILogger", "INetworkDefinition", "IOptimizationProfile",
+    "IProgressMonitor", "ITensor", "ITimingCache", "LayerInformationFormat", "LayerType", "Logger",
+    "MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "OnnxParserFlag", "ParserError",
     "ProfilingVerbosity", "Runtime", "TensorIOMode",
 )
 # fmt: on
@@ -144,6 +144,8 @@ def _boost(name: str, value: Any) -> Any:
         value = value.__func__
     if isinstance(value, property):
         return "property"
+    if isinstance(value, int):
+        return int(value)
     if not callable(value):
         return type(value).__name__
     if inspect.isfunction(value):
