@@ -40,7 +40,7 @@ PYTHON = (
     *(str, bytes, list, dict, set, tuple, int, float, BaseException, np.ndarray, np.dtype, pathlib.Path),
     *(threading.Event, threading.Thread, concurrent.futures.Future, concurrent.futures.Executor, collections.deque),
     *(contextlib.ExitStack, subprocess.Popen, datetime.datetime, pydantic.BaseModel, collections.Counter),
-    *(type(hashlib.sha256()), re.Pattern, re.Match, onnx.NodeProto),
+    *(type(hashlib.sha256()), re.Pattern, re.Match),
 )
 """Whose attributes may stand on values of unknown type."""
 
@@ -83,7 +83,8 @@ FORWARDS = {"edge_wbc/engines/cuda_graph.py": {"self._call": 0}, "edge_wbc/engin
 
 @functools.cache
 def known() -> set[str]:
-    return python_names([ROOT / "edge_wbc", ROOT / "export", ROOT / "calibration"], PYTHON) | {"__name__"}
+    fields = set(onnx.NodeProto.DESCRIPTOR.fields_by_name)
+    return python_names([ROOT / "edge_wbc", ROOT / "export", ROOT / "calibration"], PYTHON) | {"__name__"} | fields
 
 
 @functools.cache
