@@ -193,6 +193,11 @@ def build_first(place: Place) -> None:
             raise
     if code == 130:
         raise KeyboardInterrupt
+    if code < 0:
+        raise GpuError(
+            f"building an engine for {place.graph} was ended by signal {-code}; if memory ran out, end other programs, "
+            f"then `{place.rebuild}`"
+        )
     if code:
         raise _ERRORS.get(code, GpuError)(
             f"no engine was built for {place.graph} (exit code {code}, its reason stands above); "

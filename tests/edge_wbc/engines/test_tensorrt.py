@@ -421,6 +421,14 @@ def test_a_builder_that_fails_ends_with_its_code(
     assert child.command[1:] == ["-m", "edge_wbc", "build", str(model.graph), "--dla", "1"]
 
 
+def test_a_builder_that_was_killed(cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_wbc.engines.tensorrt.subprocess.Popen", Child(-9))
+    with tensorrt_here(cache):
+        place = engine_file.place_of(model, machine())
+    with pytest.raises(GpuError, match="was ended by signal 9; if memory ran out, end other programs, then `edge-wbc"):
+        build_first(place)
+
+
 def test_ctrl_c_reaches_the_builder(cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child(KeyboardInterrupt())
     monkeypatch.setattr("edge_wbc.engines.tensorrt.subprocess.Popen", child)
