@@ -23,8 +23,8 @@ from calibration.body import body
 from calibration.observe import BATCH, LEVELS
 from calibration.view import View, float_tensors
 from edge_wbc.errors import EnvironmentMissing, ModelError, UsageError, reason
+from edge_wbc.files import write_whole
 from edge_wbc.types import Pixels
-from training.files import write_whole
 
 _VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})\.([0-9]{1,4})(\.[0-9]+)?")
 _FIRST = re.compile(r"TRT-([1-9][0-9]{0,8})-(\w+)")

@@ -14,9 +14,9 @@ from calibration.frames import SOURCE as UNLABELLED
 from calibration.gate import LARGEST_LOSS, LEAST_AGREEMENT
 from calibration.sampling import listed
 from calibration.view import View
+from edge_wbc.files import write_whole
 from edge_wbc.manifest import Manifest, Model, manifest_path, sha256, write_manifest
 from training.evaluate import by_part, scored_from, stored
-from training.files import write_whole
 
 
 def how_int8(best: Tried, cells: Cells, root: Path, seed: int) -> dict[str, Any]:

@@ -34,10 +34,10 @@ from calibration.view import read_graph
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.engines.base import REFERENCE
 from edge_wbc.errors import UsageError
+from edge_wbc.files import write_whole
 from edge_wbc.manifest import Model, load_model
 from edge_wbc.types import Pixels
 from training.datasets import Sample
-from training.files import write_whole
 
 CACHE_METHOD = "entropy"
 """What TensorRT's own calibrator of that name does."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.engines.base import Engine
+from edge_wbc.engines.base import Engine, Overlapping
 from edge_wbc.types import UNIDENTIFIED, Cell, Pixels, Prediction
 from edge_wbc.vision.crop import crop
 
@@ -15,13 +17,48 @@ LARGEST_BATCH = 8
 """Crops that go to the engine at once; more are split."""
 
 
-def cut(cells: Sequence[tuple[Pixels, Cell]], engine: Engine) -> Pixels:
-    """The crops of cells, each given with the pixels of its frame: uint8 (N, S, S, 3) BGR, N ≥ 0."""
+def cut(cells: Sequence[tuple[Pixels, Cell]], engine: Engine, room: Pixels | None = None) -> Pixels:
+    """The crops of cells, each given with the pixels of its frame: uint8 (N, S, S, 3) BGR, N ≥ 0.
+
+    :param room: what to write them into; a new array otherwise.
+    """
     expected = engine.model.manifest.input
-    crops = np.empty((len(cells), expected.size_px, expected.size_px, 3), np.uint8)
+    crops = np.empty((len(cells), expected.size_px, expected.size_px, 3), np.uint8) if room is None else room
     for i, (pixels, cell) in enumerate(cells):
         crop(pixels, cell.box, expected.size_px, margin=expected.margin, out=crops[i])
     return crops
+
+
+class Decided(NamedTuple):
+    """Predictions, and how long they took."""
+
+    predictions: list[Prediction]
+    crop_ns: int
+    classify_ns: int
+
+
+def cut_and_classify(cells: Sequence[tuple[Pixels, Cell]], engine: Engine) -> Decided:
+    """One prediction a cell, each given with the pixels of its frame.
+
+    An engine that can computes one batch while the next is cut, straight into the memory from which it is read.
+    """
+    ahead = engine if isinstance(engine, Overlapping) else None
+    predictions: list[Prediction] = []
+    crop_ns, began = 0, time.perf_counter_ns()
+    for start in range(0, len(cells), LARGEST_BATCH):
+        batch = cells[start : start + LARGEST_BATCH]
+        cutting = time.perf_counter_ns()
+        crops = cut(batch, engine, ahead.room(len(batch)) if ahead else None)
+        crop_ns += time.perf_counter_ns() - cutting
+        if ahead is None:
+            predictions += decide(engine.infer(crops).probabilities, engine)
+            continue
+        ahead.submit(crops)
+        if start:
+            predictions += decide(ahead.collect().probabilities, engine)
+    if ahead and cells:
+        predictions += decide(ahead.collect().probabilities, engine)
+    return Decided(predictions, crop_ns, time.perf_counter_ns() - began - crop_ns)
 
 
 def classify(crops: Pixels, engine: Engine) -> list[Prediction]:

@@ -6,7 +6,8 @@
     │   ├── SourceError              a folder, file or stream
     │   └── ModelError               a graph, manifest or weights file
     ├── EnvironmentMissing       4   a package, a device or a port is not there
-    │   └── CameraError              no camera, or it went away
+    │   ├── CameraError              no camera, or it went away
+    │   └── GpuError                 the GPU, its driver, its memory or TensorRT failed
     └── OutputFailed             5   an output failed; everything else is complete
 
 Every message is one line: what happened, then what to do. None is shown with a traceback.
@@ -49,6 +50,10 @@ class EnvironmentMissing(EdgeWbcError):
 
 class CameraError(EnvironmentMissing):
     """A camera is not there, or went away."""
+
+
+class GpuError(EnvironmentMissing):
+    """The GPU, its driver, its memory or TensorRT on it failed."""
 
 
 class OutputFailed(EdgeWbcError):

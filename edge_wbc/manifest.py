@@ -10,17 +10,22 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge_wbc.errors import ModelError
+from edge_wbc.files import replace_whole
 
 SCHEMA = 1
 """Major version of the manifest's form."""
 MODELS = Path(__file__).with_name("models")
 """Where the shipped graphs lie."""
 DEFAULT_MODEL = "leukonet"
+
+
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+"""Of a graph."""
 
 
 class _Group(BaseModel):
@@ -59,7 +64,7 @@ class GraphGroup(_Group):
     file: str
     sha256: str
     opset: int
-    precision: Literal["fp32", "fp16", "int8"]
+    precision: Precision
     parameters: int
     macs: int
     """Multiply-accumulates for one crop."""
@@ -144,10 +149,8 @@ def read_manifest(path: Path) -> Manifest:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Atomically, so that a file under the final name is always whole."""
-    half_written = path.with_suffix(".part")
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
-    half_written.write_text(text + "\n", encoding="utf-8")
-    os.replace(half_written, path)
+    replace_whole(path, f"{text}\n".encode())
 
 
 def sha256(path: Path) -> str:

@@ -28,9 +28,12 @@ class Stages:
         try:
             yield
         finally:
-            taken_ns = time.perf_counter_ns() - started
-            for _ in range(frames):
-                self.add(stage, taken_ns // frames)
+            self.share(stage, time.perf_counter_ns() - started, frames)
+
+    def share(self, stage: str, duration_ns: int, frames: int) -> None:
+        """What so many frames took at once, an equal part for each."""
+        for _ in range(frames):
+            self.add(stage, duration_ns // frames)
 
     def add(self, stage: str, duration_ns: int) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cv2
 
 from edge_wbc.channel import Channel
-from edge_wbc.classify import LARGEST_BATCH, classify, cut
+from edge_wbc.classify import LARGEST_BATCH, cut_and_classify
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError
@@ -203,10 +203,10 @@ class Pipeline:
 
     def _decide(self, batch: Sequence[Located | Refused], tally: Tally, counts: _Counts) -> None:
         located = [item for item in batch if isinstance(item, Located)]
-        with self._stages.time("crop", len(located)):
-            crops = cut([(item.frame.pixels, cell) for item in located for cell in item.cells], self._engine)
-        with self._stages.time("classify", len(located)):
-            predictions = classify(crops, self._engine)
+        cells = [(item.frame.pixels, cell) for item in located for cell in item.cells]
+        predictions, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
+        self._stages.share("crop", crop_ns, len(located))
+        self._stages.share("classify", classify_ns, len(located))
         for item in batch:
             if isinstance(item, Refused):
                 counts.refused += 1

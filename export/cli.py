@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from export.front import Front, Interval
     from training.datasets import Sample
 
-SIMULATED_CROPS = 64
-
 
 @click.command()
 @click.argument("weights_file", metavar="WEIGHTS", type=click.Path(path_type=Path))
@@ -49,6 +47,7 @@ def export(weights_file: Path, out: Path | None, data: Path | None, precision: s
     except ImportError:
         raise EnvironmentMissing("export needs PyTorch and onnx; pip install 'edge-wbc[train,export]'") from None
     from calibration import run as calibration
+    from edge_wbc.golden import golden_crops
     from export.decision import NOT_FITTED, cross_fitted_ece, decide_on
     from export.graph import write_graph
     from training import weights
@@ -64,7 +63,7 @@ def export(weights_file: Path, out: Path | None, data: Path | None, precision: s
     size = network.architecture.size
     if data is None:
         samples: list[Sample] = []
-        crops, crops_from = _simulated_crops(size), "simulated cells"
+        crops, crops_from = golden_crops(size), "simulated cells"
         decision, cross_fitted = NOT_FITTED, None
     else:
         crops, samples, crops_from = _locked_crops(data, labels, size)
@@ -240,18 +239,6 @@ def _locked_crops(data: Path, labels: tuple[str, ...], size: int) -> tuple[Pixel
         raise UsageError(f"--data {data}: holds no locked group; leave --data out to verify on simulated cells")
     with progress("cutting crops", len(samples)) as advance:
         return run_time_crops(samples, advance, size), samples, "locked groups of real images"
-
-
-def _simulated_crops(size: int) -> Pixels:
-    import numpy as np
-
-    from edge_wbc.sources.base import open_source
-    from edge_wbc.types import Frame
-    from edge_wbc.vision.crop import crop
-
-    frames = open_source(f"smear://?seed=1&cells={SIMULATED_CROPS}").frames()
-    shown = [frame for frame in frames if isinstance(frame, Frame)]
-    return np.stack([crop(frame.pixels, cell.box, size) for frame in shown for cell in frame.truth or ()])
 
 
 def _write_metrics(model: Model, samples: Sequence[Sample], cross_fitted: dict[str, float]) -> None:

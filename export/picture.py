@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from edge_wbc.errors import OutputFailed, reason
+from edge_wbc.files import replace_whole
 from export.front import Row
-from training.files import replace_whole
 
 LEAST_IMAGES = 100
 """A source with fewer is not drawn: one image would move its point by more than the differences sought."""

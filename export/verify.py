@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.engines.base import REFERENCE, Engine, beside_reference, open_engine
+from edge_wbc.engines.base import REFERENCE, Engine, beside_reference, open_engine, ready
 from edge_wbc.errors import SourceError
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
@@ -46,7 +46,8 @@ def compare_engines(model: Model, samples: Sequence[Sample], progress: Callable[
     :raises SourceError: no crop could be cut.
     """
     reference = open_engine(REFERENCE, model)
-    others = [open_engine(name, model) for name in beside_reference()]
+    compiled = ["tensorrt"] if ready("tensorrt") else []
+    others = [open_engine(name, model) for name in (*compiled, *beside_reference())]
     tallies = {engine.name: _Tally() for engine in others}
     done = 0
     for batch in batches(crops_of(samples, reference, "cell")):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from edge_wbc.errors import ModelError, UsageError
-from training.files import write_whole
+from edge_wbc.files import write_whole
 
 FORM = "edge-wbc checkpoint 1"
 EVERY_S = 60.0

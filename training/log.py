@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_wbc.errors import OutputFailed, UsageError, reason
-from training.files import write_whole
+from edge_wbc.files import write_whole
 
 HEADER = "step,loss,learning_rate,seconds"
 EVERY = 10

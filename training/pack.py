@@ -24,10 +24,10 @@ import cv2
 import numpy as np
 
 from edge_wbc.errors import SourceError, UsageError, reason
+from edge_wbc.files import write_whole
 from edge_wbc.types import LABELS, Box, Pixels
 from training.check import below
 from training.datasets import Sample
-from training.files import write_whole
 
 FORM, VERSION = "edge-wbc training pack", 1
 MOST_BYTES = 50_000_000

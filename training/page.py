@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import OutputFailed, UsageError, reason
+from edge_wbc.files import part_of, replace_whole
 from training.evaluate import BACKGROUND, WORST, Photograph
 from training.figures import Figures, caveats
-from training.files import part_of, replace_whole
 from training.plots import confusion_svg, photographs_svg, reliability_svg, require_matplotlib, risk_coverage_svg
 from training.show import how_many, interval_words
 from training.thumbnails import Thumbnail

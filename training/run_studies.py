@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from edge_wbc.files import write_whole
 from training import weights
 from training.crops import both_crops
 from training.datasets import Sample
-from training.files import write_whole
 from training.leukonet import logits_of
 from training.studies import Run
 from training.train import Recipe, Step, fit

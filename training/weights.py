@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 
 from edge_wbc.errors import ModelError
-from training.files import write_whole
+from edge_wbc.files import write_whole
 from training.leukonet import Architecture, Leukonet
 
 _PREFIXES = ("module.", "_orig_mod.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,8 @@ def classify(
 
     source = open_images(paths)
     files = [f"{scheme}:{path}" for scheme, path in (("jsonl", jsonl), ("csv", csv_file)) if path]
-    loaded = open_engine_for(source, engine, model)
     results: list[dict[str, Any]] = []
-    with progress("classifying", len(source)) as advance:
+    with closing(open_engine_for(source, engine, model)) as loaded, progress("classifying", len(source)) as advance:
 
         def watch(_: Frame, result: FrameResult) -> None:
             if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,11 +39,14 @@ def demo(cells: int, seed: int, picture: Path | None, as_json: bool) -> int:
 
     uri = f"smear://?seed={seed}&cells={cells}"
     source = open_source(uri)
-    engine = open_engine_for(source, "auto", DEFAULT_MODEL)
     known: Counter[str] = Counter()
     agreed: Counter[str] = Counter()
     richest: list[tuple[Frame, FrameResult]] = []
-    with simulated_instrument() as instrument, progress("cells", cells) as advance:
+    with (
+        closing(open_engine_for(source, "auto", DEFAULT_MODEL)) as engine,
+        simulated_instrument() as instrument,
+        progress("cells", cells) as advance,
+    ):
         if not as_json:
             click.echo(
                 f"simulated slide {uri} → {engine.model.name} on {engine.name} → instrument on {instrument.port}"

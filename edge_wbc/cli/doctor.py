@@ -70,7 +70,9 @@ def _packages() -> list[Check]:
         if here:
             checks.append(Check(package, True, _version(package)))
         elif extra == "JetPack":
-            checks.append(Check(package, None, "not here; this version runs on the CPU and does not need it"))
+            checks.append(
+                Check(package, None, "not here, only for NVIDIA's GPUs", "on a Jetson: sudo apt install nvidia-jetpack")
+            )
         elif extra:
             checks.append(Check(package, None, f"not here, only for {extra}", f"pip install 'edge-wbc[{extra}]'"))
         else:
@@ -106,6 +108,9 @@ def _engines() -> list[Check]:
 
     checks = []
     for name in ENGINES:
+        if name == "tensorrt":
+            checks.append(_tensorrt() if installed(name) else Check("engine tensorrt", None, "not here, nor needed"))
+            continue
         if not installed(name):
             checks.append(Check(f"engine {name}", False, "missing", f"pip install {name}"))
             continue
@@ -122,6 +127,18 @@ def _engines() -> list[Check]:
                 Check(f"engine {name}", False, str(error).splitlines()[0], f"pip install --force-reinstall {name}")
             )
     return checks
+
+
+def _tensorrt() -> Check:
+    """Nothing is built for it: that takes minutes."""
+    from edge_wbc.engines.tensorrt import machine
+    from edge_wbc.errors import EnvironmentMissing
+
+    try:
+        return Check("engine tensorrt", True, f"{machine()}; edge-wbc build makes its engines")
+    except EnvironmentMissing as error:
+        found, _, fix = str(error).rpartition("; ")
+        return Check("engine tensorrt", False, found, fix)
 
 
 def _cameras() -> list[Check]:

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "study": ("training.cli:study", "Train and try networks to measure how far one can be trusted."),
     "export": ("export.cli:export", "Turn weights into a verified graph with its manifest."),
     "calibrate": ("calibration.cli:calibrate", "Turn a graph into INT8, judged class by class; lint anyone's."),
+    "build": ("export.build_cli:build", "Build a graph's TensorRT engine for this machine."),
     "verify": ("export.cli:verify", "Hold every engine against the reference on real cells."),
     "front": ("export.cli:front", "Time graphs beside published small networks, and draw both."),
     "bench": ("edge_wbc.cli.bench:bench", "Measure the pipeline beside the loop most people write."),

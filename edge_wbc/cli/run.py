@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 
 import click
@@ -42,10 +43,10 @@ def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], li
 
     sinks = [open_sink(uri) for uri in sink_uris(to, as_json)]
     opened = open_source(source)
-    loaded = open_engine_for(opened, engine, model)
-    pipeline = Pipeline(opened, loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice)
-    with stopping(pipeline.stop) as interrupted:
-        outcome = pipeline.run()
+    with closing(open_engine_for(opened, engine, model)) as loaded:
+        pipeline = Pipeline(opened, loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice)
+        with stopping(pipeline.stop) as interrupted:
+            outcome = pipeline.run()
     if as_json:
         print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})
     else:

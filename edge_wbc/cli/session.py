@@ -29,7 +29,12 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 def model_options(command: Decorated) -> Decorated:
     """``--mode``, ``--model`` and ``--engine``."""
     for option in (
-        click.option("--engine", default="auto", show_default=True, help="auto, openvino or onnxruntime."),
+        click.option(
+            "--engine",
+            default="auto",
+            show_default=True,
+            help="auto, tensorrt (tensorrt-dla0, …-dla1), openvino or onnxruntime.",
+        ),
         click.option("--model", default="leukonet", show_default=True, help="A shipped model, or a .onnx file."),
         click.option(
             "--mode",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_wbc.engines import binding
 from edge_wbc.errors import EnvironmentMissing, ModelError, UsageError
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
@@ -45,12 +46,31 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
+class Overlapping(Engine, Protocol):
+    """An engine that computes one batch while the next is prepared; at most two are in flight."""
+
+    def room(self, count: int) -> Pixels:
+        """Where the next ``count`` crops go without being copied again, to be filled and given to ``submit``."""
+        ...
+
+    def submit(self, crops: Pixels) -> None:
+        """Start on a batch of at most ``classify.LARGEST_BATCH`` crops."""
+        ...
+
+    def collect(self) -> Outputs:
+        """The answer to the oldest batch that was submitted."""
+        ...
+
+
 ENGINES: dict[str, str] = {
+    "tensorrt": "edge_wbc.engines.tensorrt:TensorrtEngine",
     "openvino": "edge_wbc.engines.openvino:OpenvinoEngine",
     "onnxruntime": "edge_wbc.engines.onnxruntime:OnnxruntimeEngine",
 }
 """Name → ``module:class``, called as ``(model, threads)`` and imported when asked for; in the order ``auto`` tries
-them. Other packages add theirs by the entry-point group ``edge_wbc.engines``."""
+them. ``auto`` passes over TensorRT where it finds no GPU to run on. Other packages add theirs by the
+entry-point group ``edge_wbc.engines``."""
 
 REFERENCE = "onnxruntime"
 """The engine that the others, and graphs of lower precision, are held against."""
@@ -59,15 +79,19 @@ REFERENCE = "onnxruntime"
 def open_engine(name: str, model: Model, threads: int | None = None) -> Engine:
     """Load a model into an engine.
 
-    :param name: an engine's name, or ``auto`` for the first one installed.
+    :param name: an engine's name, ``auto`` for the first that can run here, or ``tensorrt-dla0`` for a DLA core.
     :param threads: processor threads the engine may use; the processors this process may run on by default.
     :raises UsageError: no engine of that name.
     :raises EnvironmentMissing: its package is not installed.
     :raises ModelError: the graph is not one edge-wbc can run.
     """
+    name, _, core = name.partition("-dla")
+    if core and (name != "tensorrt" or core not in ("0", "1")):
+        raise UsageError(f"no engine {name}-dla{core}; DLA cores are tensorrt-dla0 and tensorrt-dla1")
     table, name = _chosen(name)
-    make = cast("Callable[[Model, int], Engine]", load(table[name]))
-    return make(model, threads or usable_processors())
+    make = cast("Callable[..., Engine]", load(table[name]))
+    threads = threads or usable_processors()
+    return make(model, threads, int(core)) if core else make(model, threads)
 
 
 def engine_name(name: str) -> str:
@@ -82,22 +106,33 @@ def engine_name(name: str) -> str:
 def _chosen(name: str) -> tuple[dict[str, str], str]:
     table = table_with_plugins(ENGINES, "edge_wbc.engines")
     if name == "auto":
-        name = next((known for known in table if installed(known)), "openvino")
+        name = next((known for known in table if ready(known)), "openvino")
     if name not in table:
         raise UsageError(f"no engine {name!r}; known are auto, {', '.join(table)}")
-    if not installed(name):
+    if name == "tensorrt":
+        binding.tensorrt()  # says what is missing, and that it comes with JetPack
+    elif not installed(name):
         raise EnvironmentMissing(f"the engine {name} is not installed; pip install {name}")
     return table, name
 
 
 def installed(name: str) -> bool:
     """Whether the package of a built-in engine is there; engines of other packages are."""
+    if name == "tensorrt":
+        return binding.here()
     return name not in ENGINES or importlib.util.find_spec(name) is not None
 
 
+def ready(name: str) -> bool:
+    """Whether an engine can run here: installed, and for TensorRT a GPU is there."""
+    if name == "tensorrt" and installed(name):
+        return bool(load("edge_wbc.engines.tensorrt:ready")())
+    return installed(name)
+
+
 def beside_reference() -> list[str]:
-    """The other built-in engines whose packages are there."""
-    return [name for name in ENGINES if name != REFERENCE and installed(name)]
+    """The other built-in engines that are there and take any graph as it is; TensorRT would compile it for minutes."""
+    return [name for name in ENGINES if name not in (REFERENCE, "tensorrt") and installed(name)]
 
 
 def usable_processors() -> int:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_wbc.engines.base import ENGINES, Engine, installed, open_engine
+from edge_wbc.classify import classify
+from edge_wbc.engines.base import ENGINES, Engine, installed, open_engine, ready
 from edge_wbc.errors import ModelError, UsageError
-from edge_wbc.manifest import Model, sha256
+from edge_wbc.golden import golden_crops
+from edge_wbc.manifest import Model, manifest_path, sha256, write_manifest
 from edge_wbc.types import LABELS, Box, Pixels
 from edge_wbc.vision.crop import crop
+from tests.doubles import VERSIONS
+from tests.on_the_double import tensorrt_here
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +31,21 @@ def crops(draw_field: Any) -> Pixels:
     return np.stack([*drawn, *noise, np.zeros_like(noise[0]), np.full_like(noise[0], 255)])
 
 
-@pytest.fixture(scope="module", params=list(ENGINES))
-def engine(request: pytest.FixtureRequest, model: Model) -> Iterator[Engine]:
+@pytest.fixture(scope="module", params=[*(name for name in ENGINES if name != "tensorrt"), *VERSIONS])
+def name(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Each engine; TensorRT is the double of each version."""
+    if request.param in VERSIONS:
+        with tensorrt_here(tmp_path_factory.mktemp("cache"), request.param):
+            yield "tensorrt"
+        return
     if not installed(request.param):
         pytest.skip(f"{request.param} is not installed")
-    engine = open_engine(request.param, model, threads=1)
+    yield request.param
+
+
+@pytest.fixture(scope="module")
+def engine(name: str, model: Model) -> Iterator[Engine]:
+    engine = open_engine(name, model, threads=1)
     yield engine
     engine.close()
 
@@ -77,6 +91,14 @@ def test_engines_agree(engine: Engine, crops: Pixels, reference: np.ndarray) -> 
     assert np.abs(engine.infer(crops).probabilities - reference).max() <= 1e-4
 
 
+def test_the_golden_crops_get_the_same_labels(engine: Engine, model: Model) -> None:
+    golden = golden_crops(model.manifest.input.size_px)
+    assert len(golden) == 64
+    reference = open_engine("onnxruntime", model, threads=1)
+    assert [p.label for p in classify(golden, engine)] == [p.label for p in classify(golden, reference)]
+    reference.close()
+
+
 def test_outputs_are_the_callers_to_keep(engine: Engine, crops: Pixels) -> None:
     first = engine.infer(crops[:4])
     kept = [array.copy() for array in first]
@@ -94,7 +116,6 @@ def test_the_crops_are_only_read(engine: Engine, crops: Pixels) -> None:
     assert np.array_equal(crops, before)
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
 def test_close_twice(name: str, model: Model, crops: Pixels) -> None:
     engine = open_engine(name, model)
     outputs = engine.infer(crops[:1])
@@ -105,12 +126,12 @@ def test_close_twice(name: str, model: Model, crops: Pixels) -> None:
 
 def test_auto_takes_the_first_installed(model: Model) -> None:
     engine = open_engine("auto", model)
-    assert engine.name == next(name for name in ENGINES if installed(name))
+    assert engine.name == next(name for name in ENGINES if ready(name))
     engine.close()
 
 
 def test_an_unknown_engine_is_refused(model: Model) -> None:
-    with pytest.raises(UsageError, match="known are auto, openvino, onnxruntime"):
+    with pytest.raises(UsageError, match="known are auto, tensorrt, openvino, onnxruntime"):
         open_engine("tensorflow", model)
 
 
@@ -148,17 +169,17 @@ def tiny_graph(path: Path, **change: Any) -> Path:
 def beside(model: Model, graph: Path) -> Model:
     """The shipped manifest, as that of another graph."""
     group = model.manifest.graph.model_copy(update={"file": graph.name, "sha256": sha256(graph)})
-    return replace(model, manifest=model.manifest.model_copy(update={"graph": group}), graph=graph)
+    other = replace(model, manifest=model.manifest.model_copy(update={"graph": group}), graph=graph)
+    write_manifest(manifest_path(graph), other.manifest)
+    return other
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
 def test_a_graph_of_the_right_form_runs(name: str, model: Model, crops: Pixels, tmp_path: Path) -> None:
     engine = open_engine(name, beside(model, tiny_graph(tmp_path / "tiny.onnx")))
     assert engine.infer(crops[:5]).probabilities.shape == (5, len(LABELS))
     engine.close()
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -183,7 +204,6 @@ def test_a_graph_of_another_form_is_refused(
     assert "export" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", list(ENGINES))
 @pytest.mark.parametrize("part", [0, 3, 0.5])
 def test_a_file_that_is_no_graph_is_refused(name: str, part: float, model: Model, tmp_path: Path) -> None:
     graph = tmp_path / "broken.onnx"
