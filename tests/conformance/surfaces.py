@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from tests.doubles.surface import VERSIONS
+from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent / "surfaces"
+VERSIONS = ("10.3.0", "10.13.3", "10.16.1", "11.4.0")
+"""Of TensorRT."""
 RECORDED = {
     "tensorrt": VERSIONS,
     "pycuda": ("2026.1",),
@@ -20,8 +20,7 @@ RECORDED = {
 """Binding → the versions recorded."""
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(NamedTuple):
     name: str
     kind: str
     """The type as the binding writes it; empty where it does not."""
@@ -77,15 +76,17 @@ def _pybind(spec: dict[str, Any]) -> Member:
     if spec["kind"] in ("property", "value"):
         return Member(spec["kind"], settable=spec.get("settable", False))
     texts = [text.replace("tensorrt_bindings.tensorrt.", "") for text in spec.get("signatures", ())]
-    overloads = tuple(tuple(_pybind_parameters(text)) for text in texts)
+    overloads = tuple(pybind_parameters(text) for text in texts)
     returns = texts[0].rpartition(" -> ")[2].rpartition("::")[2] if texts else ""
     return Member("function", overloads, {"IParserError": "ParserError"}.get(returns, returns))
 
 
-def _pybind_parameters(text: str) -> list[Parameter]:
+def pybind_parameters(text: str) -> tuple[Parameter, ...]:
+    """Of ``f(self: T, a: int, b: List[X] = None) -> R``, without ``self``."""
+    text = text.replace("tensorrt_bindings.tensorrt.", "")
     parts = re.findall(r"(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)+)", text[text.index("(") + 1 : text.rindex(") ->")])
     split = [(name, *kind.partition(" = ")) for name, kind in parts if name != "self"]
-    return [Parameter(name, kind.strip(), bool(equals)) for name, kind, equals, _ in split]
+    return tuple(Parameter(name, kind.strip(), bool(equals)) for name, kind, equals, _ in split)
 
 
 def _other(names: dict[str, Any]) -> Surface:

@@ -25,7 +25,8 @@ import pytest
 from edge_wbc.engines import binding
 from edge_wbc.engines.base import open_engine
 from edge_wbc.manifest import Model, load_model
-from tests.conformance.check import Checker, Kind, cu, python_names, trt
+from tests.conformance.calls import python_names
+from tests.conformance.check import Checker, Kind, cu, trt
 from tests.conformance.record import SURFACES, cut
 from tests.conformance.surfaces import RECORDED, surface
 from tests.doubles import VERSIONS, Machine

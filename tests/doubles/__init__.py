@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from typing import Any
 
+from tests.conformance.surfaces import VERSIONS
 from tests.doubles import driver, tensorrt
 from tests.doubles.cuda import Fault, Machine, Violation
-from tests.doubles.surface import VERSIONS, Api, NotDoubled
+from tests.doubles.surface import Api, NotDoubled
 
 __all__ = ["VERSIONS", "Fault", "Machine", "NotDoubled", "Violation", "installed"]
 

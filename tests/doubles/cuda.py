@@ -174,7 +174,7 @@ class Machine:
                     self.inside_ns += time.perf_counter_ns() - start
 
     def counted(self, prefix: str, names: dict[str, Any]) -> dict[str, Any]:
-        """The same names, each function and each method of each class going through ``call``."""
+        """The same names, each function, constructor and method going through ``call``."""
 
         def through(name: str, function: Any) -> Any:
             @functools.wraps(function)
@@ -185,8 +185,8 @@ class Machine:
 
         for name, value in names.items():
             for member, method in list(vars(value).items()) if isinstance(value, type) else []:
-                if inspect.isfunction(method) and not member.startswith("_"):
-                    setattr(value, member, through(f"{name}.{member}", method))
+                if inspect.isfunction(method) and (member == "__init__" or not member.startswith("_")):
+                    setattr(value, member, through(name if member == "__init__" else f"{name}.{member}", method))
         return {name: through(name, value) if inspect.isfunction(value) else value for name, value in names.items()}
 
     def born(self, words: str) -> int:

@@ -6,13 +6,11 @@ import json
 import re
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from tests.conformance.surfaces import FOLDER, Parameter, pybind_parameters
 from tests.doubles.cuda import Machine
 
-SURFACES = Path(__file__).parents[1] / "conformance" / "surfaces"
-VERSIONS = ("10.3.0", "10.13.3", "10.16.1", "11.4.0")
 SEVERITIES = ("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE")
 """Numbered from 0. ``ILogger.Severity`` is inside a class, so the records do not list it; read off the bindings."""
 
@@ -30,18 +28,14 @@ class Enum:
     def __int__(self) -> int:
         return self.value
 
-    __index__ = __int__
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__}.{self.name}: {self.value}>"
 
 
 class HostMemory(bytes):
-    """``IHostMemory``: a buffer with ``nbytes``, and nothing else of ``bytes``."""
+    """``IHostMemory``: a buffer, and nothing else of ``bytes``."""
 
     def __getattribute__(self, name: str) -> Any:
-        if name == "nbytes":
-            return memoryview(self).nbytes
         if not name.startswith("__"):
             raise AttributeError(f"'tensorrt.IHostMemory' object has no attribute {name!r}")
         return super().__getattribute__(name)
@@ -82,10 +76,10 @@ class _Checked(type):
 
 class Api:
     """One version's classes. What they do is in behaviours: classes of the same names, with the members' methods, a
-    ``_setup`` that makes one, and each property ``x`` as ``_x``."""
+    ``_setup`` that makes one, and what property or method ``x`` only holds as ``_x``."""
 
     def __init__(self, version: str, behaviours: dict[str, type], machine: Machine) -> None:
-        self.surface = json.loads((SURFACES / f"tensorrt-{version}.json").read_text())
+        self.surface = json.loads((FOLDER / f"tensorrt-{version}.json").read_text())
         self.version: str = self.surface["version"]
         self._behaviours, self._machine = behaviours, machine
         self.classes: dict[str, Any] = {"IHostMemory": HostMemory, "Dims": Dims}
@@ -108,10 +102,12 @@ class Api:
         module.__dict__.update(classes, __version__=self.version, __getattr__=missing)
         return module
 
-    def make(self, name: str, *args: Any) -> Any:
-        """An object that the bindings give out."""
-        made = object.__new__(self.classes[name])
-        made._setup(*args)
+    def make(self, cls: str, /, *args: Any, **held: Any) -> Any:
+        """An object that the bindings give out: what it holds, or what its behaviour is set up with."""
+        made = object.__new__(self.classes[cls])
+        made.__dict__.update({f"_{member}": value for member, value in held.items()})
+        if not held:
+            made._setup(*args)
         return made
 
     def _class(self, name: str, entry: dict[str, Any]) -> type:
@@ -139,7 +135,7 @@ class Api:
         return _Checked(name, tuple(bases), {**body, "__setattr__": put})
 
     def _method(self, cls: str, member: str, signatures: list[str], function: Any) -> Callable[..., Any]:
-        overloads = [_parameters(text) for text in signatures]
+        overloads = [pybind_parameters(text) for text in signatures]
         name = cls if member == "__init__" else f"{cls}.{member}"
 
         def method(made: Any, *args: Any, **kwargs: Any) -> Any:
@@ -148,9 +144,10 @@ class Api:
             bound = self._bind(name, overloads, args, kwargs)
             if member == "__init__":
                 made._ready = True
-            elif function is None:
+            elif function is None and f"_{member}" not in vars(made):
                 raise NotDoubled(f"tensorrt.{name}")
-            return self._machine.call(name, function, made, *bound) if function else None
+            holding = vars(made).get(f"_{member}")
+            return self._machine.call(name, function or (lambda *_: holding), made, *bound)
 
         return method
 
@@ -170,7 +167,7 @@ class Api:
 
         return property(get, put)
 
-    def _bind(self, name: str, overloads: list[list[tuple[str, str, bool]]], args: Any, kwargs: Any) -> list[Any]:
+    def _bind(self, name: str, overloads: list[tuple[Parameter, ...]], args: Any, kwargs: Any) -> list[Any]:
         for parameters in overloads:
             names = [known for known, _, _ in parameters]
             given = {**dict(zip(names, args, strict=False)), **kwargs}
@@ -185,7 +182,7 @@ class Api:
         if sequence:
             return isinstance(value, list | tuple) and all(self._accepts(sequence[1], item) for item in value)
         if text in ("int", "typing.SupportsInt"):
-            return hasattr(value, "__index__") and not isinstance(value, Enum)
+            return hasattr(value, "__index__")
         if text.lower().endswith("buffer"):
             return isinstance(value, bytes | bytearray | memoryview)
         if text == "Dims" and isinstance(value, list | tuple):
@@ -199,11 +196,3 @@ def _enum(name: str, members: dict[str, int]) -> type:
     for member, value in members.items():
         setattr(made, member, made(member, value))
     return made
-
-
-def _parameters(signature: str) -> list[tuple[str, str, bool]]:
-    """``f(self: T, a: int, b: List[X] = None) -> R`` as (name, type, optional) of each parameter but ``self``."""
-    text = signature.replace("tensorrt_bindings.tensorrt.", "")
-    parts = re.findall(r"(\w+): ((?:[^,\[<]|\[[^\]]*\]|<[^>]*>)+)", text[text.index("(") + 1 : text.rindex(") ->")])
-    found = [(name, *kind.partition(" = ")) for name, kind in parts if name != "self"]
-    return [(name, kind.strip(), bool(equals)) for name, kind, equals, _ in found]

@@ -41,15 +41,6 @@ class Part:
         self._machine.say = lambda words: swallow(logger.log, severity, words)
 
 
-class Logger(Part):
-    def _setup(self, min_severity: Any = None) -> None:
-        self._least = int(min_severity or self._api.classes["Severity"].WARNING)
-
-    def log(self, severity: Any, msg: str) -> None:
-        if int(severity) <= self._least:
-            sys.stderr.write(f"[TRT] {msg}\n")
-
-
 class Builder(Part):
     def _setup(self, logger: Any) -> None:
         self._listen(logger)
@@ -105,8 +96,8 @@ class INetworkDefinition(Part):
 
     def _take(self, model: Any) -> None:
         self._model = model
-        self._inputs = [self._api.make("ITensor", port) for port in model.graph.input]
-        self._outputs = [self._api.make("ITensor", port) for port in model.graph.output]
+        self._inputs = [_tensor(self._api, port) for port in model.graph.input]
+        self._outputs = [_tensor(self._api, port) for port in model.graph.output]
         self._num_inputs, self._num_outputs = len(self._inputs), len(self._outputs)
         self._num_layers = len(model.graph.node)
 
@@ -117,7 +108,9 @@ class INetworkDefinition(Part):
         return self._outputs[index]
 
     def get_layer(self, index: int) -> Any:
-        return self._api.make("ILayer", self._model.graph.node[index])
+        node, kinds = self._model.graph.node[index], {"QuantizeLinear": "QUANTIZE", "DequantizeLinear": "DEQUANTIZE"}
+        kind = getattr(self._api.classes["LayerType"], kinds.get(node.op_type, "ELEMENTWISE"))
+        return self._api.make("ILayer", name=node.name, type=kind)
 
     def _refusal(self, config: Any) -> str:
         """Why TensorRT would not build it."""
@@ -142,22 +135,12 @@ class INetworkDefinition(Part):
         return ""
 
 
-class ILayer(Part):
-    def _setup(self, node: Any) -> None:
-        kinds = {"QuantizeLinear": "QUANTIZE", "DequantizeLinear": "DEQUANTIZE", "Conv": "CONVOLUTION"}
-        self._name = node.name
-        self._type = getattr(self._api.classes["LayerType"], kinds.get(node.op_type, "ELEMENTWISE"))
-
-
-class ITensor(Part):
-    def _setup(self, port: Any) -> None:
-        kind = port.type.tensor_type
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-        self._name = port.name
-        self._dtype = getattr(
-            self._api.classes["DataType"], next(name for name, value in TYPES.items() if value == dtype)
-        )
-        self._shape = Dims(side.dim_value if side.HasField("dim_value") else -1 for side in kind.shape.dim)
+def _tensor(api: Api, port: Any) -> Any:
+    kind = port.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    shape = Dims(side.dim_value if side.HasField("dim_value") else -1 for side in kind.shape.dim)
+    name = next(name for name, value in TYPES.items() if value == dtype)
+    return api.make("ITensor", name=port.name, dtype=getattr(api.classes["DataType"], name), shape=shape)
 
 
 class OnnxParser(Part):
@@ -182,27 +165,10 @@ class OnnxParser(Part):
         return not self._errors
 
     def get_error(self, index: int) -> Any:
-        return self._api.make("ParserError", *self._errors[index])
-
-
-class ParserError(Part):
-    def _setup(self, *told: Any) -> None:
-        self._told = told
-
-    def code(self) -> Any:
-        return getattr(self._api.classes["ErrorCode"], self._told[0])
-
-    def node(self) -> int:
-        return self._told[1]
-
-    def node_name(self) -> str:
-        return self._told[2]
-
-    def node_operator(self) -> str:
-        return self._told[3]
-
-    def desc(self) -> str:
-        return self._told[4]
+        code, node, name, operator, desc = self._errors[index]
+        code = getattr(self._api.classes["ErrorCode"], code)
+        held = {"node": node, "node_name": name, "node_operator": operator, "desc": desc}
+        return self._api.make("ParserError", code=code, **held)
 
 
 class IBuilderConfig(Part):
@@ -302,7 +268,7 @@ class ICudaEngine(Held):
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         model = onnx.load_from_string(graph).graph
         self._runtime, self._nodes, self._profile, self._detailed = runtime, model.node, profile, detailed
-        self._ports = {port.name: self._api.make("ITensor", port) for port in (*model.input, *model.output)}
+        self._ports = {port.name: _tensor(self._api, port) for port in (*model.input, *model.output)}
         self._num_io_tensors, self._device_memory_size_v2 = len(self._ports), 1 << 20
 
     def _port(self, name: str) -> Any:

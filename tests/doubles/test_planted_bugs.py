@@ -39,7 +39,15 @@ class Rig:
         from cuda.bindings import driver as bindings  # type: ignore[import-not-found]
 
         self.machine, self.driver, self.trt, self.bindings = machine, driver, trt, bindings
-        self.logger = trt.Logger()
+
+        class Quiet(trt.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+
+            def log(self, severity: Any, msg: str) -> None:
+                pass
+
+        self.logger = Quiet()
         driver.init()
         self.cuda = driver.Device(0).retain_primary_context()
         self.cuda.push()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from edge_wbc.engines.tensorrt import machine
 from edge_wbc.errors import EdgeWbcError, EnvironmentMissing, GpuError, ModelError, OutputFailed
 from edge_wbc.golden import golden_crops
 from edge_wbc.manifest import Model, load_model, manifest_path, read_manifest, sha256, write_manifest
-from export.engine import LEAST_FREE, MOST_WORKSPACE, Built, build, workspace_bytes
+from export.engine import LEAST_FREE, MOST_WORKSPACE, Built, _locked, build, workspace_bytes
 from export.layers import UNKNOWN, read_layers
 from tests.doubles import VERSIONS, Fault
 from tests.on_the_double import tensorrt_here
@@ -380,3 +381,13 @@ def test_layers_by_precision_and_what_stands_alone() -> None:
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"Layers": []}'])
 def test_an_inspector_that_says_nothing(text: str) -> None:
     assert read_layers(text, {"q"}).by_precision == {}
+
+
+def test_one_builder_at_a_time(tmp_path: Path) -> None:
+    with _locked(tmp_path, [].append), (tmp_path / ".lock").open("w") as other:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with (tmp_path / ".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
