@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import click
 
@@ -26,10 +28,28 @@ class Check:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the checks as one JSON object.")
-def doctor(as_json: bool) -> int:
+@click.option(
+    "--prove",
+    is_flag=True,
+    help="Hold every engine here against the reference on every shipped model, and write a report of it.",
+)
+@click.option("--cells", type=click.Path(path_type=Path), help="With --prove: images of one real cell each, as well.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="edge-wbc-report.json",
+    show_default=True,
+    help="With --prove: the file to send with an issue.",
+)
+@click.option("--smoke", is_flag=True, help="With --prove: times of a moment only, to see that everything works.")
+@click.option("--json", "as_json", is_flag=True, help="Print the checks, or the report, as one JSON object.")
+def doctor(prove: bool, cells: Path | None, report: Path, smoke: bool, as_json: bool) -> int:
     """What is here, what is missing, what to type next."""
     checks = [*_machine(), *_packages(), *_models(), *_engines(), *_cameras(), *_ports()]
+    if prove:
+        from edge_wbc.cli.prove import prove_all
+
+        return prove_all([asdict(check) for check in checks], cells, report, smoke, as_json)
     broken = [check for check in checks if check.good is False]
     if as_json:
         print_json({"checks": [asdict(check) for check in checks], "broken": len(broken)})
@@ -103,13 +123,14 @@ def _engines() -> list[Check]:
     import numpy as np
 
     from edge_wbc.engines.base import ENGINES, installed, open_engine
+    from edge_wbc.engines.engine_file import l4t
     from edge_wbc.errors import EdgeWbcError
     from edge_wbc.manifest import load_model
 
     checks = []
     for name in ENGINES:
         if name == "tensorrt":
-            checks.append(_tensorrt() if installed(name) else Check("engine tensorrt", None, "not here, nor needed"))
+            checks.append(_tensorrt() if installed(name) or l4t() else Check("engine tensorrt", None, "no Jetson here"))
             continue
         if not installed(name):
             checks.append(Check(f"engine {name}", False, "missing", f"pip install {name}"))
@@ -137,18 +158,45 @@ def _tensorrt() -> Check:
     try:
         return Check("engine tensorrt", True, f"{machine()}; edge-wbc build makes its engines")
     except EnvironmentMissing as error:
-        found, _, fix = str(error).rpartition("; ")
+        found, _, fix = str(error).partition("; ")
         return Check("engine tensorrt", False, found, fix)
+
+
+def _gstreamer() -> list[Check]:
+    """CSI cameras and pipelines open through OpenCV's GStreamer, which no wheel of OpenCV has."""
+    import cv2
+
+    from edge_wbc.engines.engine_file import l4t
+
+    told = re.search(r"GStreamer: *(\w+)(?: \((\S+)\))?", cv2.getBuildInformation())
+    if told and told[1] == "YES":
+        return [Check("opencv's gstreamer", True, told[2] or "here")]
+    fix = "sudo apt install python3-opencv; pip uninstall opencv-python-headless, in a venv with --system-site-packages"
+    board = bool(l4t())
+    return [Check("opencv's gstreamer", None, "not here, only for CSI cameras", fix if board else "")]
+
+
+def _argus() -> list[Check]:
+    """NVIDIA's camera daemon, which CSI cameras on a Jetson speak through."""
+    from edge_wbc.engines.engine_file import l4t
+
+    if not l4t():
+        return []
+    if Path("/tmp/argus_socket").exists():
+        return [Check("argus", True, "here")]
+    return [Check("argus", None, "not here, only for CSI cameras", "sudo systemctl restart nvargus-daemon")]
 
 
 def _cameras() -> list[Check]:
     from edge_wbc.cli.sources import cameras
 
-    checks = []
+    checks = [*_gstreamer(), *_argus()]
     for camera in cameras():
         fix = "" if camera["readable"] else "sudo usermod -aG video $USER, then log in again"
         checks.append(Check("camera", camera["readable"], f"{camera['uri']} {camera['name']}", fix))
-    return checks or [Check("camera", None, "none found; images, videos and smear:// work without")]
+    if not any(check.what == "camera" for check in checks):
+        checks.append(Check("camera", None, "none found; images, videos and smear:// work without"))
+    return checks
 
 
 def _ports() -> list[Check]:

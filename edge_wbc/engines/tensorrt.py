@@ -50,6 +50,7 @@ class TensorrtEngine:
         self.name = "tensorrt" if dla is None else f"tensorrt-dla{dla}"
         self.model = model
         self.precision = _PRECISIONS[group.precision]
+        self.built = group
         self._plan = Plan(trt, Gpu())
         self._release = weakref.finalize(self, Plan.close, self._plan)
         self._in_flight: deque[tuple[BufferSet, int]] = deque(maxlen=SETS)
