@@ -11,7 +11,7 @@ import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -32,6 +32,8 @@ MOST_WORKSPACE = 2**30
 """Far more than small networks need."""
 LEAST_FREE = 2**29
 """With less, building is not begun: on a board that shares its memory the system would end programs at random."""
+LISTEN_S = 0.2
+"""How long Ctrl-C may go unheard while TensorRT is at work."""
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -155,8 +157,10 @@ def _compile(
             )
 
     with ThreadPoolExecutor(1, thread_name_prefix="edge-wbc build") as pool:
-        future = pool.submit(work)
         try:
+            future = pool.submit(work)
+            while not future.done():  # a thread that waits for good may not hear a signal given to another thread
+                wait([future], LISTEN_S)
             compiled = future.result()
         except KeyboardInterrupt:
             cancelled.set()

@@ -156,6 +156,14 @@ def test_build_prints_what_it_made(finished: Callable[..., tuple[int, str, str]]
     assert "next: edge-wbc run SOURCE --model leukonet-int8 --engine tensorrt" in err
 
 
+def test_doctor_looks_without_building(finished: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    _, out, err = finished("doctor", "--json")
+    (found,) = (check for check in json.loads(out)["checks"] if check["what"] == "engine tensorrt")
+    assert found["good"] is True, err
+    assert "TensorRT 10.3.0 on sm_87" in found["found"]
+    assert not list(tmp_path.glob("cache/**/*.engine"))
+
+
 def test_without_tensorrt_one_line_says_what_is_missing() -> None:
     for arguments in (("run", "smear://?seed=1&cells=3", "--engine", "tensorrt"), ("build",)):
         command = [sys.executable, "-m", "edge_wbc", *arguments]

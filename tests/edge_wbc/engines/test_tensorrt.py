@@ -6,7 +6,6 @@ The double itself complains at the end of each ``with tensorrt_here`` of whateve
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -18,10 +17,10 @@ import numpy as np
 import pytest
 
 from edge_wbc.classify import LARGEST_BATCH, cut, cut_and_classify
-from edge_wbc.engines import base, engine_file
+from edge_wbc.engines import engine_file
 from edge_wbc.engines.base import Overlapping, open_engine
-from edge_wbc.engines.tensorrt import TensorrtEngine, build_first, machine
-from edge_wbc.errors import EdgeWbcError, EnvironmentMissing, GpuError, ModelError
+from edge_wbc.engines.tensorrt import TensorrtEngine
+from edge_wbc.errors import EdgeWbcError, GpuError, ModelError
 from edge_wbc.golden import golden_crops
 from edge_wbc.manifest import Model
 from edge_wbc.types import Box, Cell, Pixels
@@ -327,114 +326,3 @@ def test_a_gpu_that_fails_while_running(
         here.verify(found)
         assert np.abs(found - expected[:24]).max() <= 1e-5, "nothing of the failed batch is left"
         engine.close()
-
-
-MISSING: list[tuple[dict[str, Any], str]] = [
-    ({"missing": ("tensorrt",)}, "TensorRT is not here: .*JetPack.*--system-site-packages"),
-    ({"missing": ("pycuda",)}, r"pycuda is not installed; pip install 'edge-wbc\[jetson\]'"),
-    ({"devices": 0}, "no NVIDIA GPU|finds no GPU"),
-    (
-        {"faults": {"driver.init": GpuMemoryError("cuInit failed: no")}},
-        "the NVIDIA driver finds no GPU .*nvidia-smi or tegrastats",
-    ),
-]
-
-
-@pytest.mark.parametrize(("options", "says"), MISSING)
-def test_what_is_missing_is_said_in_one_line(options: dict[str, Any], says: str, cache: Path, model: Model) -> None:
-    with tensorrt_here(cache, **options):
-        with pytest.raises(EnvironmentMissing, match=says) as caught:
-            open_engine("tensorrt", model)
-        assert "\n" not in str(caught.value)
-        assert not base.ready("tensorrt")
-        assert base.engine_name("auto") == "openvino", "a module that can be imported makes no GPU"
-
-
-def test_auto_takes_tensorrt_where_an_engine_can_be_had(cache: Path) -> None:
-    with tensorrt_here(cache):
-        assert base.engine_name("auto") == "tensorrt"
-
-
-def test_an_old_tensorrt_is_refused(cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    with tensorrt_here(cache):
-        monkeypatch.setattr(sys.modules["tensorrt"], "__version__", "8.5.2")
-        with pytest.raises(EnvironmentMissing, match=r"TensorRT 8\.5\.2 can't be used; 10\.3 or later"):
-            open_engine("tensorrt", model)
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [("tensorrt-dla7", "DLA cores are"), ("openvino-dla0", "DLA cores are"), ("tensorrt-dlax", "DLA cores are")],
-)
-def test_an_unknown_core_is_refused(name: str, says: str, model: Model) -> None:
-    with pytest.raises(EdgeWbcError, match=says):
-        open_engine(name, model)
-
-
-def test_importing_edge_wbc_pulls_no_gpu() -> None:
-    program = (
-        "import sys, edge_wbc.engines.tensorrt, edge_wbc.pipeline, edge_wbc.cli.main, export.build_cli;"
-        "print([m for m in ('tensorrt', 'pycuda', 'cuda', 'onnx', 'torch') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-class Child:
-    """A builder that ends with a code, or is interrupted while it is waited for."""
-
-    def __init__(self, ends: int | BaseException) -> None:
-        self.ends = ends
-        self.signals: list[int] = []
-        self.waited = 0
-
-    def __call__(self, command: list[str], **_: Any) -> Child:
-        self.command = command
-        return self
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def wait(self) -> int:
-        self.waited += 1
-        if isinstance(self.ends, BaseException) and self.waited == 1:
-            raise self.ends
-        return self.ends if isinstance(self.ends, int) else 130
-
-    def send_signal(self, number: int) -> None:
-        self.signals.append(number)
-
-
-@pytest.mark.parametrize(("code", "error"), [(3, ModelError), (4, GpuError), (5, EdgeWbcError), (1, GpuError)])
-def test_a_builder_that_fails_ends_with_its_code(
-    code: int, error: type[EdgeWbcError], cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    child = Child(code)
-    monkeypatch.setattr("edge_wbc.engines.tensorrt.subprocess.Popen", child)
-    with tensorrt_here(cache):
-        place = engine_file.place_of(model, machine(), 1)
-    with pytest.raises(error, match=f"no engine was built .*exit code {code}.*edge-wbc build .* --dla 1") as caught:
-        build_first(place)
-    assert caught.value.exit_code == (4 if code == 1 else code)
-    assert child.command[1:] == ["-m", "edge_wbc", "build", str(model.graph), "--dla", "1"]
-
-
-def test_a_builder_that_was_killed(cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_wbc.engines.tensorrt.subprocess.Popen", Child(-9))
-    with tensorrt_here(cache):
-        place = engine_file.place_of(model, machine())
-    with pytest.raises(GpuError, match="was ended by signal 9; if memory ran out, end other programs, then `edge-wbc"):
-        build_first(place)
-
-
-def test_ctrl_c_reaches_the_builder(cache: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    child = Child(KeyboardInterrupt())
-    monkeypatch.setattr("edge_wbc.engines.tensorrt.subprocess.Popen", child)
-    with tensorrt_here(cache):
-        place = engine_file.place_of(model, machine())
-    with pytest.raises(KeyboardInterrupt):
-        build_first(place)
-    assert child.signals == [2]
-    assert child.waited == 2, "it is left to end in order"
