@@ -65,6 +65,34 @@ def test_built_once_with_its_manifest(version: str, name: str, tmp_path: Path) -
     assert whole.labels == model.manifest.labels
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "wanted"),
+    [
+        ("leukonet", "10.3.0", set()),
+        ("leukonet-fp16", "10.3.0", {"FP16"}),
+        ("leukonet-int8", "10.3.0", {"FP16", "INT8"}),
+        *((name, version, set()) for name in ("leukonet-fp16", "leukonet-int8") for version in STRONG),
+    ],
+)
+def test_the_builders_flags_are_those_of_the_graph_and_tf32_is_off(
+    name: str, version: str, wanted: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tensorrt_here(tmp_path, version):
+        import tensorrt
+
+        asked: dict[str, set[str]] = {"set_flag": set(), "clear_flag": set()}
+        for call, flags in asked.items():
+            given = getattr(tensorrt.IBuilderConfig, call)
+
+            def noted(config: Any, flag: Any, given: Any = given, flags: set[str] = flags) -> Any:
+                flags.add(flag.name)
+                return given(config, flag)
+
+            monkeypatch.setattr(tensorrt.IBuilderConfig, call, noted)
+        make(load_model(name))
+    assert asked == {"set_flag": wanted, "clear_flag": {"TF32"}}
+
+
 @pytest.fixture
 def with_nodes(model: Model, tmp_path: Path) -> Callable[..., Model]:
     """The shipped graph with more nodes, with a manifest that fits."""
