@@ -1,0 +1,75 @@
+"""The vectors, the codec and the page that documents them are of one mind."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from cobs import cobs
+
+from firmware_bridge.messages import LABEL_CODES, SCHEMA, MessageType, NakReason, decode_message
+from firmware_bridge.protocol import FrameDecoder
+from firmware_bridge.vectors import vectors
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+COMMITTED = json.loads((DOCS / "protocol-vectors.json").read_text())
+PAGE = (DOCS / "protocol.md").read_text()
+
+
+def test_the_committed_file_is_what_the_code_gives():
+    assert json.loads(json.dumps(vectors())) == COMMITTED, (
+        "python -m firmware_bridge.vectors > docs/protocol-vectors.json"
+    )
+
+
+@pytest.mark.parametrize("frame", COMMITTED["frames"], ids=lambda frame: frame["name"])
+def test_frames_by_hand(frame):
+    """Put together here from the page's words alone."""
+    body = struct.pack("<BHI", frame["type"], frame["connection"], frame["seq"]) + bytes.fromhex(frame["payload"])
+    body += struct.pack("<I", zlib.crc32(body))
+    wire = bytes.fromhex(frame["wire"])
+    assert wire == b"\0" + cobs.encode(body) + b"\0"
+    assert len(wire) == len(frame["payload"]) // 2 + 14
+
+
+@pytest.mark.parametrize("message", COMMITTED["messages"], ids=lambda message: message["name"])
+def test_messages_come_back(message):
+    found = decode_message(message["type"], bytes.fromhex(message["payload"]))
+    assert found.encode().hex() == message["payload"]
+
+
+def test_every_implemented_message_and_most_faults_are_in_them():
+    assert {message["type"] for message in COMMITTED["messages"]} == set(map(int, SCHEMA))
+    assert {"crc_errors", "malformed", "oversize"} == {
+        kind for stream in COMMITTED["streams"] for kind in ("crc_errors", "malformed", "oversize") if stream[kind]
+    }
+    naks = {
+        decode_message(frame.type, frame.payload).reason
+        for turn in COMMITTED["dialogue"]
+        if turn["instrument"]
+        for frame in FrameDecoder().feed(bytes.fromhex(turn["instrument"]))
+        if frame.type == MessageType.NAK
+    }
+    assert naks == set(NakReason)
+    assert sum(turn["applied"] for turn in COMMITTED["dialogue"]) == 2
+
+
+def test_the_page_has_the_table_of_the_code():
+    words = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64"}
+    for kind, fields in SCHEMA.items():
+        shown = ", ".join(f"{name} {words.get(code, f'{struct.calcsize(code)} bytes')}" for name, code in fields)
+        size = struct.calcsize("<" + "".join(code for _, code in fields))
+        row = rf"^\| {kind.name} \| 0x{kind:02X} \| [→←] \| {re.escape(shown)} \| {size} \|$"
+        assert re.search(row, PAGE, re.MULTILINE), f"{kind.name}: {shown}"
+
+
+def test_the_page_has_the_labels_reasons_and_numbers_of_the_code():
+    text = " ".join(PAGE.split())
+    assert ", ".join(f"{code} {name}" for name, code in LABEL_CODES.items()) in text
+    assert ", ".join(f"{reason:d} {reason.name.lower().replace('_', ' ')}" for reason in NakReason) in text
+    for kind in MessageType:
+        assert re.search(rf"{kind.name}( \| | ){f'0x{kind:02X}'}", text), kind.name
