@@ -55,7 +55,7 @@ class Net:
             [helper.make_tensor_value_info(output, TensorProto.UNDEFINED, None)],
             self.constants,
         )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def residual(**change):

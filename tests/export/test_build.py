@@ -267,6 +267,7 @@ def test_a_folder_that_takes_no_files(model: Model, tmp_path: Path) -> None:
 
 POWER_CUT = """
 import hashlib, os, sys
+from pathlib import Path
 from export.compile import compile_graph
 from export.engine import _write
 from edge_wbc.engines.engine_file import EngineGroup, Machine, place_of, read_engine
@@ -294,8 +295,8 @@ while True:
     child = os.fork()
     if not child:
         left = step
-        def cut(name, real=None):
-            real = getattr(os, name)
+        def cut(owner, name):
+            real = getattr(owner, name)
             def call(*arguments, **options):
                 global left
                 left -= 1
@@ -306,9 +307,9 @@ while True:
                 if left == 0:
                     os._exit(9)
                 return result
-            setattr(os, name, call)
-        for name in ("replace", "fsync", "unlink"):
-            cut(name)
+            setattr(owner, name, call)
+        for owner, name in ((os, "replace"), (os, "fsync"), (Path, "unlink")):
+            cut(owner, name)
         _write(model, place, new, group(new))
         os._exit(0)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
