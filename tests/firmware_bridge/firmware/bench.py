@@ -8,6 +8,7 @@ import os
 import random
 import select
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -414,6 +415,16 @@ class Board:
             self.relay.board_was_replaced()
             self._process = self._start()
 
+    def hang(self, hung: bool) -> None:
+        """Stop the board's clock, or let it go on."""
+        self.relay.done["hang"] += hung
+        if isinstance(self._control, _Control):
+            self._control.do("stop" if hung else "cont")
+        elif self._control is not None:
+            self._obey("stop" if hung else "cont")
+        else:
+            self._process.send_signal(signal.SIGSTOP if hung else signal.SIGCONT)
+
     def _obey(self, line: str) -> None:
         assert isinstance(self._control, socket.socket)
         self._control.sendall(line.encode() + b"\n")
@@ -437,6 +448,13 @@ class Board:
         if self.name == "host":
             return newest_record((self._directory / "store").read_bytes())
         return newest_record(self.memory(symbol(self.image, "kept_memory"), KEPT_BYTES))
+
+    def stack_used(self) -> int:
+        """Return how deep the stack has been: RAM is zeros before, and start-up does not touch the stack's part."""
+        start, top = ("_end", 0x900) if self.name == "atmega328p" else ("__ram_end", None)
+        bottom = symbol(self.image, start)
+        top = symbol(self.image, "__stack_top") if top is None else top
+        return len(self.memory(bottom, top - bottom).lstrip(b"\0"))
 
     def __enter__(self) -> Board:
         return self
