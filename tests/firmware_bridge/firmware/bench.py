@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import heapq
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 import tty
@@ -223,11 +225,22 @@ class Relay:
     def board_was_replaced(self) -> None:
         """Take the next connection to the wire as the board's."""
         with self._lock:
-            if self._board is not None:
-                self._board.close()
-            self._board = None
+            self._drop_board()
             self._under_way.clear()
             self._backlog.clear()
+
+    def hand_over(self, data: bytes, within_s: float) -> bool:
+        """Give the board these bytes; return whether it has read them all within that time."""
+        with self._lock:
+            assert self._board is not None
+            self._board.sendall(data)
+            deadline = time.monotonic() + within_s
+            while time.monotonic() < deadline:
+                unread = fcntl.ioctl(self._board, termios.TIOCOUTQ, bytes(4))
+                if not any(unread):
+                    return True
+                time.sleep(0.0005)
+        return False
 
     def close(self) -> None:
         self._stop = True
@@ -235,9 +248,13 @@ class Relay:
         for descriptor in (self._master, self._slave):
             if descriptor >= 0:
                 os.close(descriptor)
+        self._drop_board()
+        self._listening.close()
+
+    def _drop_board(self) -> None:
         if self._board is not None:
             self._board.close()
-        self._listening.close()
+            self._board = None
 
     def _run(self) -> None:
         while not self._stop:
@@ -261,14 +278,14 @@ class Relay:
         else:
             try:
                 data = self._board.recv(4096)
-                self._take(False, data)
-                if not data:
-                    self._board.close()
-                    self._board = None
             except BlockingIOError:
                 pass
             except OSError:
-                self._board = None
+                self._drop_board()
+            else:
+                self._take(False, data)
+                if not data:
+                    self._drop_board()
         now = time.monotonic()
         while self._under_way and self._under_way[0][0] <= now:
             _, _, to_board, data = heapq.heappop(self._under_way)
@@ -321,7 +338,7 @@ class _Control:
     """QEMU's control socket."""
 
     def __init__(self, path: Path) -> None:
-        self._socket = _connected(path)
+        self._socket = connected(path)
         self._lines = self._socket.makefile("r")
         self._lines.readline()
         self.do("qmp_capabilities")
@@ -343,7 +360,7 @@ class _Control:
         self._socket.close()
 
 
-def _connected(path: Path) -> socket.socket:
+def connected(path: Path) -> socket.socket:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         connection = socket.socket(socket.AF_UNIX)
@@ -376,7 +393,7 @@ class Board:
         if name in QEMU_BOARDS:
             self._control = _Control(self._directory / "control")
         elif name == "atmega328p":
-            self._control = _connected(self._directory / "control")
+            self._control = connected(self._directory / "control")
 
     @property
     def image(self) -> Path:
@@ -385,6 +402,11 @@ class Board:
     @property
     def port(self) -> str:
         return self.relay.port
+
+    @property
+    def debugger(self) -> Path:
+        """Where QEMU listens for GDB."""
+        return self._directory / "debugger"
 
     def _start(self) -> subprocess.Popen[bytes]:
         control = str(self._directory / "control")
@@ -398,6 +420,7 @@ class Board:
             command = ["qemu-system-arm", "-M", self.name, "-kernel", str(self.image), "-display", "none"]
             command += ["-monitor", "none", "-serial", f"unix:{self.relay.wire}"]
             command += ["-qmp", f"unix:{control},server=on,wait=off"]
+            command += ["-gdb", f"unix:{self.debugger},server=on,wait=off"]
         errors = (self._directory / "errors").open("ab")
         with errors:
             return subprocess.Popen(command, env=environment, stdout=errors, stderr=errors)

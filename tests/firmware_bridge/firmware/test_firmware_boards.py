@@ -21,7 +21,6 @@ from tests.firmware_bridge.firmware.bench import (
     Host,
     Ledger,
     make,
-    patched_copy,
     results,
 )
 
@@ -137,32 +136,3 @@ def test_a_device_that_forgets_at_a_reset_says_so(build: Build, tmp_path: Path) 
         assert (before.persistence, after.persistence) == (Persistence.RAM_ONLY, Persistence.RAM_ONLY)
         assert after.stream_id == 0
         assert before.boot_id != after.boot_id
-
-
-def back_to_back_check(folder: Path) -> None:
-    """Bytes that arrive while the interrupt is served must raise it again."""
-    sent = results(300)
-    ledger = Ledger()
-    ledger.add(sent)
-    with Board("mps2-an385", folder) as board, Host(board.port) as host:
-        host.send(sent)
-        host.deliver(patience_s=3.0)
-        ledger.check(board.record())
-
-
-def test_bytes_back_to_back_do_not_silence_the_mps2(build: Build) -> None:
-    back_to_back_check(build("mps2-an385"))
-
-
-def test_draining_before_clearing_silences_the_mps2(build: Build, tmp_path: Path) -> None:
-    build("mps2-an385")
-    clear = (
-        "    INTERRUPT_CLEAR = INTERRUPT_RX; "
-        "/* clear, then drain: the other way round a byte in between raises nothing more */\n"
-    )
-    drain = "    while (STATE & STATE_RX_FULL) {\n        ring_put((uint8_t)DATA);\n    }\n"
-    swapped = drain + "    INTERRUPT_CLEAR = INTERRUPT_RX;\n"
-    source = patched_copy(tmp_path, "ports/mps2-an385/uart.c", clear + drain, swapped)
-    make(tmp_path / "build", "mps2-an385", source=source)
-    with pytest.raises(TimeoutError):
-        back_to_back_check(tmp_path / "build")
