@@ -1,7 +1,7 @@
 """Writes include/edge_wbc_messages.h from the Python side's tables, so that there is one schema.
 
-    python firmware_bridge/firmware/generate.py            writes the header
-    python firmware_bridge/firmware/generate.py --check    exit code 1 where the header is not what it would write
+python firmware_bridge/firmware/generate.py            writes the header
+python firmware_bridge/firmware/generate.py --check    exit code 1 where the header is not what it would write
 """
 
 from __future__ import annotations

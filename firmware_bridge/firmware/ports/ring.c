@@ -2,6 +2,8 @@
 
 #if RING_BYTES <= 256
 typedef uint8_t ring_index; /* read in one instruction on 8 bits too */
+#elif defined(__AVR__)
+#error "on 8 bits a wider index is read in two halves, with an interrupt between them: 256 bytes at most"
 #else
 typedef uint16_t ring_index;
 #endif

@@ -29,7 +29,7 @@ from typing import Any
 
 import firmware_bridge
 from firmware_bridge import COUNTED_LABELS, UNIDENTIFIED, CellResult, Differential
-from firmware_bridge.delivery import BITS_PER_BYTE, Sender
+from firmware_bridge.delivery import Sender
 from firmware_bridge.errors import PortAbsentError, PortLostError
 from firmware_bridge.messages import (
     SCHEMA_HASH,
@@ -482,7 +482,9 @@ class Board:
     def __enter__(self) -> Board:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         errors = (self._directory / "errors").read_text(errors="replace")
         if self._control is not None:
             self._control.close()
@@ -597,5 +599,7 @@ class Host:
     def __enter__(self) -> Host:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import Differential, InstrumentLink
+from firmware_bridge import CellResult, Differential, InstrumentLink
 from firmware_bridge.messages import Persistence
 from firmware_bridge.transport import SerialPort
 from tests.firmware_bridge.firmware.bench import (
@@ -31,7 +31,7 @@ each_board = pytest.mark.parametrize("name", BOARDS)
 
 @each_board
 def test_every_result_is_applied_once_and_in_order(build: Build, name: str) -> None:
-    sent = [*results(100), Differential({"monocyte": 40}, 100, 10)]
+    sent: list[CellResult | Differential] = [*results(100), Differential({"monocyte": 40}, 100, 10)]
     ledger = Ledger()
     ledger.add(sent)
     with Board(name, build(name)) as board:

@@ -32,7 +32,7 @@ from firmware_bridge.messages import (
     decode_message,
 )
 from firmware_bridge.protocol import MAX_PAYLOAD, Frame, FrameDecoder, encode_frame
-from tests.firmware_bridge.firmware.checks import cell, crc_check, connection_check, dedupe_check, greeted
+from tests.firmware_bridge.firmware.checks import cell, connection_check, crc_check, dedupe_check, greeted
 from tests.firmware_bridge.firmware.library import CDecoder, CReceiver, Library
 
 SEEDED = settings(derandomize=True, database=None, deadline=None, max_examples=200)
@@ -50,7 +50,7 @@ CELLS = st.builds(
 )
 DIFFERENTIALS = st.builds(
     Differential,
-    counts=st.fixed_dictionaries({name: U32 for name in COUNTED_LABELS}),
+    counts=st.fixed_dictionaries(dict.fromkeys(COUNTED_LABELS, U32)),
     total=U32,
     unidentified=U32,
 )
@@ -179,9 +179,7 @@ CONVERSATIONS = st.lists(st.one_of(HELLOS, STREAMS, SEQUENCED, SEQUENCED, SEQUEN
 def twins(library: Library, last: int) -> tuple[Receiver, CReceiver]:
     """Both receivers, greeted, in stream 2 at a given seq."""
     theirs = Receiver(boot_id=77, unique_id=b"twelve bytes", window_bytes=300)
-    ours = CReceiver(
-        library, boot_id=77, unique_id=b"twelve bytes", window_bytes=300, stream_id=2, last_seq=last
-    )
+    ours = CReceiver(library, boot_id=77, unique_id=b"twelve bytes", window_bytes=300, stream_id=2, last_seq=last)
     theirs.stream_id, theirs.last_applied_seq = 2, last
     assert theirs.receive(hello_frame(7, 2)) == ours.receive(hello_frame(7, 2))
     return theirs, ours
@@ -227,9 +225,9 @@ def test_both_ends_of_a_wire_behave_alike(
                 applied.append(message)
             if answer is not None:
                 # successive acknowledgements become one, and a greeting takes the place of the one before it
-                if expected and expected[-1].type == MessageType.ACK:
-                    if answer.type in (MessageType.ACK, MessageType.HELLO_ACK):
-                        expected.pop()
+                replaces = answer.type in (MessageType.ACK, MessageType.HELLO_ACK)
+                if replaces and expected and expected[-1].type == MessageType.ACK:
+                    expected.pop()
                 expected.append(answer)
         assert FrameDecoder().feed(ours.feed(bytes(data[begin:end]))) == expected
     assert [message for _, message in ours.applied] == applied

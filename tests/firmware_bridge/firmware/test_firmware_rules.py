@@ -24,7 +24,9 @@ NO_DEDUPE = "    } else if (ahead > 1 && ahead < 0x80000000ul) {\n"
     [
         pytest.param(LINK, DEDUPE, NO_DEDUPE, dedupe_check, id="dedupe"),
         pytest.param(LINK, " || frame->connection != link->connection", "", connection_check, id="connection"),
-        pytest.param(FRAME, "if (ewbc_crc32(0, decoder->body, length) != CRC_RESIDUE)", "if (false)", crc_check, id="crc"),
+        pytest.param(
+            FRAME, "if (ewbc_crc32(0, decoder->body, length) != CRC_RESIDUE)", "if (false)", crc_check, id="crc"
+        ),
     ],
 )
 def test_a_rule_taken_out_is_noticed(

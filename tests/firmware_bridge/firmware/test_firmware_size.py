@@ -60,9 +60,9 @@ def test_the_library_needs_nothing_but_itself(build: Build) -> None:
     folder = build("microbit") / "microbit"
     names: dict[str, set[str]] = {"defined": set(), "undefined": set()}
     for line in output("arm-none-eabi-nm", *(str(folder / name) for name in (*CORE, MESSAGES))).splitlines():
-        if fields := line.split():
-            if len(fields) > 1:
-                names["undefined" if fields[-2] == "U" else "defined"].add(fields[-1])
+        fields = line.split()
+        if len(fields) > 1:
+            names["undefined" if fields[-2] == "U" else "defined"].add(fields[-1])
     assert names["undefined"]
     assert names["undefined"] <= names["defined"]
 
