@@ -98,6 +98,36 @@ def every_instruction_check(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", QEMU_BOARDS)
+def test_a_reset_at_any_instruction_of_the_interrupt_leaves_the_board_listening(build: Build, name: str) -> None:
+    with Board(name, build(name)) as board, Debugger(board) as debugger:
+        interrupt, head = symbol(board.image, "uart_interrupt") & ~1, symbol(board.image, "head")
+
+        def listens(after: object) -> None:
+            deadline = time.monotonic() + 2.0
+            before = board.memory(head, 2)
+            while board.memory(head, 2) == before:
+                assert time.monotonic() < deadline, f"silent after a reset after {after} instructions"
+                board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
+
+        debugger.tell("c")
+        listens("no")
+        for instructions in range(0, _INSTRUCTIONS, 2):
+            debugger.stop()
+            assert debugger.ask(f"Z0,{interrupt:x},2") == "OK"
+            debugger.tell("c")
+            board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
+            debugger.answer()
+            assert debugger.ask(f"z0,{interrupt:x},2") == "OK"
+            for _ in range(instructions):
+                debugger.ask("s")
+            board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
+            board.reset()
+            debugger.tell("c")
+            time.sleep(0.02)
+            listens(instructions)
+
+
+@pytest.mark.parametrize("name", QEMU_BOARDS)
 def test_a_byte_at_any_instruction_of_the_interrupt_is_taken(build: Build, name: str) -> None:
     every_instruction_check(name, build(name))
 

@@ -13,10 +13,11 @@
 #include <simavr/sim_avr.h>
 #include <simavr/sim_elf.h>
 
-#define CYCLES_BETWEEN_POLLS 2000 /* 0.125 ms of a 16 MHz clock: 1.4 bytes at 115200 baud */
+#define CLOCK_HZ 16000000
+#define CYCLES_A_BYTE 1500 /* as simavr counts: 11 bits, at the 117647 baud that a divider of 16 gives */
+#define CYCLES_BETWEEN_POLLS 2000
 
 static int wire, listening, control = -1;
-static int wire_accepts = 1;
 
 static void need(int done, const char *what)
 {
@@ -42,22 +43,6 @@ static void on_output(struct avr_irq_t *irq, uint32_t value, void *param)
     if (send(wire, &byte, 1, MSG_NOSIGNAL) != 1) {
         exit(0);
     }
-}
-
-static void on_xon(struct avr_irq_t *irq, uint32_t value, void *param)
-{
-    (void)irq;
-    (void)value;
-    (void)param;
-    wire_accepts = 1;
-}
-
-static void on_xoff(struct avr_irq_t *irq, uint32_t value, void *param)
-{
-    (void)irq;
-    (void)value;
-    (void)param;
-    wire_accepts = 0;
 }
 
 static int readable(int descriptor, int timeout_ms)
@@ -103,7 +88,6 @@ static void obey(avr_t *avr, int *stopped)
     }
     if (strncmp(line, "reset", 5) == 0) {
         avr_reset(avr);
-        wire_accepts = 1;
     } else if (strncmp(line, "stop", 4) == 0) {
         *stopped = 1;
     } else if (strncmp(line, "cont", 4) == 0) {
@@ -118,7 +102,10 @@ int main(int count, char **arguments)
 {
     static elf_firmware_t firmware;
     struct sockaddr_un address;
-    avr_cycle_count_t poll_at = 0;
+    avr_cycle_count_t poll_at = 0, byte_at = 0;
+    unsigned char bytes[64];
+    ssize_t given = 0, held = 0;
+    avr_irq_t *input;
     avr_t *avr;
     uint32_t flags = 0;
     int stopped = 0;
@@ -128,7 +115,7 @@ int main(int count, char **arguments)
     avr = avr_make_mcu_by_name("atmega328p");
     need(avr != NULL, "no such processor");
     avr_init(avr);
-    firmware.frequency = 16000000;
+    firmware.frequency = CLOCK_HZ;
     avr_load_firmware(avr, &firmware);
     avr->log = LOG_ERROR;
 
@@ -141,23 +128,26 @@ int main(int count, char **arguments)
 
     avr_ioctl(avr, AVR_IOCTL_UART_SET_FLAGS('0'), &flags);
     avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUTPUT), on_output, NULL);
-    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUT_XON), on_xon, NULL);
-    avr_irq_register_notify(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_OUT_XOFF), on_xoff, NULL);
+    input = avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_INPUT);
 
     for (;;) {
         if (!stopped) {
             const int state = avr_run(avr);
             need(state != cpu_Done && state != cpu_Crashed, "the processor stopped");
+            if (given < held && avr->cycle >= byte_at) {
+                byte_at = avr->cycle + CYCLES_A_BYTE;
+                avr_raise_irq(input, bytes[given++]);
+            }
         }
         if (stopped || avr->cycle >= poll_at) {
-            unsigned char byte;
             poll_at = avr->cycle + CYCLES_BETWEEN_POLLS;
             obey(avr, &stopped);
-            while (!stopped && wire_accepts && readable(wire, 0)) {
-                if (read(wire, &byte, 1) != 1) {
+            if (given == held && readable(wire, 0)) {
+                given = 0;
+                held = read(wire, bytes, sizeof bytes);
+                if (held <= 0) {
                     exit(0);
                 }
-                avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_UART_GETIRQ('0'), UART_IRQ_INPUT), byte);
             }
         }
     }

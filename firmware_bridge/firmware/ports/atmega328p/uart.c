@@ -9,16 +9,6 @@
    too, but takes 3.3 ms a byte and 100,000 writes: too little for a record a result. Use FRAM on an instrument. */
 __attribute__((section(".noinit"))) board_kept kept_memory;
 
-#define SEND_BYTES 64u
-static volatile uint8_t bytes[SEND_BYTES];
-static volatile uint8_t head; /* moved by board_write alone */
-static volatile uint8_t tail; /* moved by the interrupt alone */
-
-static uint8_t after(uint8_t index)
-{
-    return (uint8_t)((index + 1u) & (SEND_BYTES - 1u));
-}
-
 board_kept *board_init(void)
 {
     UCSR0A = _BV(U2X0);
@@ -34,27 +24,14 @@ ISR(USART_RX_vect)
     ring_put(UDR0);
 }
 
-/* Sent by interrupt too: waiting for 20 bytes of an acknowledgement would take half the time of a result. */
-ISR(USART_UDRE_vect)
-{
-    const uint8_t at = tail;
-    if (at == head) {
-        UCSR0B &= (uint8_t)~_BV(UDRIE0);
-    } else {
-        UDR0 = bytes[at];
-        tail = after(at);
-    }
-}
-
+/* Waits. The transmit interrupt would win some 20 % of results per second, but simavr 1.6 stops receiving after a while
+   when both interrupts are on, and what was not tried is not here. */
 void board_write(const uint8_t *data, uint8_t length)
 {
     for (; length != 0; length--) {
-        const uint8_t at = head, next = after(at);
-        while (next == tail) {
+        while (!(UCSR0A & _BV(UDRE0))) {
         }
-        bytes[at] = *data++;
-        head = next;
-        UCSR0B |= _BV(UDRIE0);
+        UDR0 = *data++;
     }
 }
 

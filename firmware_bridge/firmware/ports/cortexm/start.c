@@ -39,6 +39,8 @@ void reset(void)
 
 void enable_uart_interrupt(void)
 {
+    /* Take what came before: a UART that tells of the first byte only would stay silent for ever. */
+    uart_interrupt();
     REGISTER(0xE000E100u + UART_IRQ / 32u * 4u) = 1ul << UART_IRQ % 32u;
 }
 
