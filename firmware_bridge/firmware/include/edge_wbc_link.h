@@ -23,6 +23,7 @@ uint32_t ewbc_get32(const uint8_t *at);
 uint64_t ewbc_get64(const uint8_t *at);
 void ewbc_put16(uint8_t *at, uint16_t value);
 void ewbc_put32(uint8_t *at, uint32_t value);
+void ewbc_put64(uint8_t *at, uint64_t value);
 
 /* CRC-32/ISO-HDLC as zlib's crc32(data, crc); begin with 0. */
 uint32_t ewbc_crc32(uint32_t crc, const uint8_t *data, uint16_t length);

@@ -34,6 +34,12 @@ void ewbc_put32(uint8_t *at, uint32_t value)
     ewbc_put16(at + 2, (uint16_t)(value >> 16));
 }
 
+void ewbc_put64(uint8_t *at, uint64_t value)
+{
+    ewbc_put32(at, (uint32_t)value);
+    ewbc_put32(at + 4, (uint32_t)(value >> 32));
+}
+
 /* Bit by bit: a table of 1 KB buys speed that a UART does not need. */
 uint32_t ewbc_crc32(uint32_t crc, const uint8_t *data, uint16_t length)
 {

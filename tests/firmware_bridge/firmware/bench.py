@@ -390,10 +390,14 @@ class Board:
         self.relay = Relay(self._directory, faults, seed)
         self._process = self._start()
         self._control: _Control | socket.socket | None = None
-        if name in QEMU_BOARDS:
-            self._control = _Control(self._directory / "control")
-        elif name == "atmega328p":
-            self._control = connected(self._directory / "control")
+        try:
+            if name in QEMU_BOARDS:
+                self._control = _Control(self._directory / "control")
+            elif name == "atmega328p":
+                self._control = connected(self._directory / "control")
+        except BaseException:
+            self._end()
+            raise
 
     @property
     def image(self) -> Path:
@@ -486,14 +490,17 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         errors = (self._directory / "errors").read_text(errors="replace")
+        self._end()
+        if error is None and self.name not in QEMU_BOARDS:  # QEMU remarks on a board's unused timers
+            assert not errors, errors
+
+    def _end(self) -> None:
         if self._control is not None:
             self._control.close()
         self._process.kill()
         self._process.wait()
         self.relay.close()
         shutil.rmtree(self._directory, ignore_errors=True)
-        if error is None and self.name not in QEMU_BOARDS:  # QEMU remarks on a board's unused timers
-            assert not errors, errors
 
 
 # the host

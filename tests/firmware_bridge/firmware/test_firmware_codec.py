@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 import zlib
@@ -85,6 +86,18 @@ def test_the_checksum_is_zlibs(library: Library, first: bytes, second: bytes) ->
     crc = library.c.ewbc_crc32(0, first, len(first))
     assert crc == zlib.crc32(first)
     assert library.c.ewbc_crc32(crc, second, len(second)) == zlib.crc32(first + second)
+
+
+@SEEDED
+@given(U64)
+def test_numbers_are_little_endian(library: Library, value: int) -> None:
+    for bits in (16, 32, 64):
+        out = ctypes.create_string_buffer(bits // 8)
+        put, get = getattr(library.c, f"ewbc_put{bits}"), getattr(library.c, f"ewbc_get{bits}")
+        put.argtypes, get.restype = (ctypes.c_char_p, ctypes.c_uint64), ctypes.c_uint64
+        put(out, value % (1 << bits))
+        assert out.raw == (value % (1 << bits)).to_bytes(bits // 8, "little")
+        assert get(out) % (1 << bits) == value % (1 << bits)
 
 
 @SEEDED
