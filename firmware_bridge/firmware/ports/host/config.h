@@ -1,0 +1,2 @@
+#define BOARD_NAME "host"
+#define RING_BYTES 2048u

@@ -1,0 +1,3 @@
+#define BOARD_NAME "microbit"
+#define RING_BYTES 1024u
+#define UART_IRQ 2

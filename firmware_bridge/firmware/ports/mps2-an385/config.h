@@ -1,0 +1,3 @@
+#define BOARD_NAME "mps2-an385"
+#define RING_BYTES 1024u
+#define UART_IRQ 0

@@ -1,0 +1,3 @@
+#define BOARD_NAME "stm32vl-disc"
+#define RING_BYTES 1024u
+#define UART_IRQ 37
