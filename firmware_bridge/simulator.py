@@ -105,11 +105,12 @@ class Simulator:
                         "probability": round(message.probability, 6),
                         "box": message.box,
                     }
+                    | ({"redelivered": True} if message.redelivered else {})
                 )
             xmin, ymin, width, height = message.box
             return (
                 f"applied {seq}: cell {message.cell_id} {message.label} {message.probability:.3f} "
-                f"at {xmin},{ymin} {width}x{height}"
+                f"at {xmin},{ymin} {width}x{height}{' (perhaps again)' if message.redelivered else ''}"
             )
         if self._as_json:
             return json.dumps(

@@ -32,7 +32,7 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
     def report(self) -> Mapping[str, Any]:
-        """What was delivered, for the summary. Callable at any time."""
+        """What was delivered, for the summary. Callable at any time. ``notices``: lines that the user must see."""
         ...
 
 
