@@ -85,6 +85,11 @@ class Host:
         return self.phase is Phase.CONNECTED
 
     @property
+    def greeting(self) -> bool:
+        """Whether an answer to a greeting is awaited."""
+        return self.phase in (Phase.GREETING, Phase.STARTING)
+
+    @property
     def sent_to(self) -> int:
         """Position up to which bytes have gone out, or may have."""
         return self._store.acknowledged + self.sender.outstanding

@@ -22,14 +22,19 @@ from firmware_bridge.events import Connected, Disconnected, Event, InDoubt, Link
 from firmware_bridge.host import Host
 from firmware_bridge.messages import CellResult, Differential, HelloAck
 from firmware_bridge.outbox import Outbox
+from firmware_bridge.ports import stable_name
 from firmware_bridge.store import Doubt, MemoryStore, Store
 from firmware_bridge.transport import SerialPort
+from firmware_bridge.transport_url import open_port
 
 SILENCE_LIMIT_S = 3.0
 """The link is dead when sent messages stay without any answer this long; from the protocol's design."""
 
 RETRY_S = 0.03
 """A lost port is looked for so often."""
+
+REOPEN_S = 10.0
+"""A port behind which nothing answers this long is opened anew."""
 
 _STOP_DEADLINE_S = 5.0
 
@@ -68,7 +73,7 @@ class InstrumentLink:
         :raises OutboxError: the outbox can't be used.
         :raises ValueError: the baud rate is not positive.
         """
-        serial_port = SerialPort(port, baud)
+        serial_port = open_port(stable_name(port), baud)
         store: Store | None = None
         try:
             store = MemoryStore() if outbox is None else Outbox(outbox)
@@ -284,25 +289,34 @@ class InstrumentLink:
         """
         began = time.monotonic()
         self._trouble = error
+        self._host.lost()
         self._tell(Disconnected(error))
-        while not self._closed.is_set():
+        if not isinstance(error, NoAnswerError):
+            self._release_port()
+        while not self._closed.is_set() and not self._host.online:
             if self._reconnect_s is not None and time.monotonic() - began >= self._reconnect_s:
                 raise error
+            try:
+                self._look()
+            except (PortAbsentError, PortBusyError, PortDeniedError, PortLostError):
+                self._host.lost()
+                self._release_port()
+                self._closed.wait(RETRY_S)
+
+    def _look(self) -> None:
+        """Greet once more, on a port that is opened where there is none.
+
+        A port that is open stays so for a while: opening it again would reset many a board that is just starting.
+        """
+        if self._port is None or self._host.unanswered_s(time.monotonic()) > REOPEN_S:
             self._host.lost()
             self._release_port()
-            try:
-                port = SerialPort(self._path, self._baud)
-                with self._changed:
-                    self._port = port
-                self._host.connect()
-                while not self._host.online and not self._closed.is_set():
-                    if self._host.unanswered_s(time.monotonic()) > SILENCE_LIMIT_S:
-                        break
-                    self._step(RETRY_S)
-                else:
-                    return
-            except (PortAbsentError, PortBusyError, PortDeniedError, PortLostError):
-                self._closed.wait(RETRY_S)
+            port = open_port(self._path, self._baud)
+            with self._changed:
+                self._port = port
+        if not self._host.greeting:
+            self._host.connect()
+        self._step(RETRY_S)
 
     def _release_port(self) -> None:
         with self._changed:

@@ -41,6 +41,8 @@ SINKS: dict[str, str] = {
     "jsonl": "edge_wbc.sinks.files:open_jsonl",
     "csv": "edge_wbc.sinks.files:open_csv",
     "serial": "edge_wbc.sinks.instrument:open_serial",
+    "socket": "edge_wbc.sinks.instrument:open_serial",
+    "rfc2217": "edge_wbc.sinks.instrument:open_serial",
 }
 """Scheme → ``module:function(Uri) -> Sink``, imported when asked for. Other packages add
 theirs by the entry-point group ``edge_wbc.sinks``."""

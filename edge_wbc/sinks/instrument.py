@@ -121,6 +121,7 @@ class InstrumentSink:
 
 def open_serial(uri: Uri) -> InstrumentSink:
     """``serial:///dev/ttyACM0?baud=115200&outbox=PATH``; ``outbox=none`` keeps results in memory only.
+    ``socket://HOST:PORT`` and ``rfc2217://HOST:PORT`` reach a port across a network.
 
     :raises UsageError: no port named.
     """
@@ -130,4 +131,5 @@ def open_serial(uri: Uri) -> InstrumentSink:
     baud = uri.option("baud", int, 115200)
     if not 0 < baud <= FASTEST_BAUD:
         raise UsageError(f"{uri.text}: baud={baud} is not from 1 to {FASTEST_BAUD}; write for example baud=115200")
-    return InstrumentSink(uri.text, uri.path, baud, uri.options.get("outbox"))
+    port = uri.path if uri.scheme == "serial" else f"{uri.scheme}://{uri.path}"
+    return InstrumentSink(uri.text, port, baud, uri.options.get("outbox"))

@@ -16,8 +16,8 @@ from edge_wbc.outlet import Outlet
 from edge_wbc.sinks import instrument as module
 from edge_wbc.sinks.base import open_sink
 from edge_wbc.types import Session
-from firmware_bridge import CellResult, Outbox, ports
-from firmware_bridge.ports import default_outbox, stable_name
+from firmware_bridge import CellResult, Outbox
+from firmware_bridge.ports import default_outbox
 
 LABELS = ("neutrophil", "eosinophil", "basophil")
 
@@ -100,18 +100,7 @@ def test_an_outbox_that_cannot_be_used_is_told_before_the_session(tmp_path: Path
             sink.open(session)
 
 
-def test_where_the_outbox_of_a_port_is(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    by_id = tmp_path / "dev" / "by-id"
-    by_id.mkdir(parents=True)
-    device = tmp_path / "ttyACM0"
-    device.touch()
-    (by_id / "usb-Arduino_Uno_7423").symlink_to(device)
-    monkeypatch.setattr(ports, "BY_ID", str(by_id))
-    alias = tmp_path / "instrument"
-    alias.symlink_to(device)
-    for port in (device, alias, by_id / "usb-Arduino_Uno_7423"):
-        assert stable_name(str(port)) == str(by_id / "usb-Arduino_Uno_7423")
-        assert default_outbox(str(port)) == state / "edge-wbc" / "outbox" / "usb-Arduino_Uno_7423.sqlite"
+def test_where_the_outbox_of_a_port_is(state: Path) -> None:
     assert default_outbox("/dev/ttyS7") == state / "edge-wbc" / "outbox" / "ttyS7.sqlite"
     assert default_outbox("socket://lab:4000") == state / "edge-wbc" / "outbox" / "socket_lab_4000.sqlite"
     assert default_outbox("/dev/pts/3") is None
