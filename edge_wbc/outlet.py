@@ -83,6 +83,8 @@ class Outlet:
                     self.sink.refused(item) if isinstance(item, Refused) else self.sink.frame(item)
             if self._end is not None:
                 self.sink.finish(*self._end)
+            for line in self.sink.report().get("notices", ()):
+                self._notice(line)
         except EdgeWbcError as error:
             self._fail(error)
         except BaseException as error:

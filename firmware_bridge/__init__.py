@@ -1,7 +1,8 @@
 """Host side of the serial link to laboratory instruments, and a simulated instrument.
 
-`protocol` frames bytes, `messages` gives them meaning, `delivery` makes each take effect once,
-`transport` opens the port, `link` puts them together, `simulator` is the other end.
+`protocol` frames bytes, `messages` gives them meaning, `delivery` makes each take effect once, `outbox` keeps
+them until they have, `host` greets and resumes, `transport` opens the port, `link` puts them together, `simulator`
+is the other end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from firmware_bridge.errors import (
         LinkError,
         NoAnswerError,
+        OutboxBusyError,
+        OutboxError,
+        OutboxFullError,
         PortAbsentError,
         PortBusyError,
         PortDeniedError,
@@ -20,19 +24,31 @@ if TYPE_CHECKING:
         ProtocolError,
         QueueFullError,
     )
-    from firmware_bridge.link import InstrumentLink, LinkCounters
+    from firmware_bridge.events import Connected, Disconnected, Event, InDoubt, LinkCounters
+    from firmware_bridge.link import InstrumentLink
     from firmware_bridge.messages import COUNTED_LABELS, LABEL_CODES, UNIDENTIFIED, CellResult, Differential
+    from firmware_bridge.outbox import Outbox
+    from firmware_bridge.store import Doubt
 
 __all__ = [
     "COUNTED_LABELS",
     "LABEL_CODES",
     "UNIDENTIFIED",
     "CellResult",
+    "Connected",
     "Differential",
+    "Disconnected",
+    "Doubt",
+    "Event",
+    "InDoubt",
     "InstrumentLink",
     "LinkCounters",
     "LinkError",
     "NoAnswerError",
+    "Outbox",
+    "OutboxBusyError",
+    "OutboxError",
+    "OutboxFullError",
     "PortAbsentError",
     "PortBusyError",
     "PortDeniedError",
@@ -41,15 +57,20 @@ __all__ = [
     "QueueFullError",
 ]
 
-_LINK = ("InstrumentLink", "LinkCounters")
-_MESSAGES = ("COUNTED_LABELS", "LABEL_CODES", "UNIDENTIFIED", "CellResult", "Differential")
+_MODULES = {
+    "events": ("Connected", "Disconnected", "Event", "InDoubt", "LinkCounters"),
+    "link": ("InstrumentLink",),
+    "messages": ("COUNTED_LABELS", "LABEL_CODES", "UNIDENTIFIED", "CellResult", "Differential"),
+    "outbox": ("Outbox",),
+    "store": ("Doubt",),
+}
 
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first used, so that the command line shows its help at once."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "link" if name in _LINK else "messages" if name in _MESSAGES else "errors"
+    module = next((module for module, names in _MODULES.items() if name in names), "errors")
     value: object = getattr(import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 
 from firmware_bridge.errors import ProtocolError, QueueFullError
 from firmware_bridge.messages import (
@@ -28,6 +29,7 @@ from firmware_bridge.messages import (
     decode_message,
     is_sequenced,
     reason_name,
+    redelivered,
 )
 from firmware_bridge.protocol import MAX_PAYLOAD, OVERHEAD, SEQ_MASK, Frame, encode_frame
 
@@ -56,6 +58,7 @@ class _Entry:
     payload: bytes
     sent_at: float = 0.0
     again: bool = False
+    counted: bool = False
 
 
 class Sender:
@@ -73,6 +76,7 @@ class Sender:
         self._inflight_bytes = 0
         self._outstanding = 0  # how many from the first unacknowledged one on have been on the wire
         self._base = 1  # seq of the first unacknowledged message
+        self._based = False
         self._connection = 0
         self._window = 0
         self._srtt: float | None = None
@@ -91,6 +95,21 @@ class Sender:
     def pending(self) -> int:
         """Messages not acknowledged yet."""
         return len(self._inflight) + len(self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are to go out, for the first time or again."""
+        return len(self._waiting)
+
+    @property
+    def outstanding(self) -> int:
+        """Messages from the first unacknowledged one on that have been on the wire, or may have been."""
+        return self._outstanding
+
+    @property
+    def largest_payload(self) -> int:
+        """Bytes of the largest message that is not acknowledged."""
+        return max((len(entry.payload) for entries in (self._inflight, self._waiting) for entry in entries), default=0)
 
     @property
     def full(self) -> bool:
@@ -115,12 +134,33 @@ class Sender:
         first = max(RTO_FIRST_S, (self._srtt or 0.0) + 4 * self._rttvar + self.wire_time_s)
         return max(first, min(RTO_LAST_S, first * 2.0**self._doublings))
 
+    def begin(self, base: int, outstanding: int) -> None:
+        """Say, before `connect`, what seq the first unacknowledged message has, and how many from it on may have
+        been on the wire under that number; what is queued is numbered from there.
+        """
+        self._go_back()
+        self._base = base
+        self._outstanding = outstanding
+        self._based = True
+
+    def doubt(self, count: int) -> None:
+        """Flag the first unacknowledged messages: they may have taken effect already."""
+        self._go_back()
+        for entry in islice(self._waiting, count):
+            entry.payload = redelivered(entry.kind, entry.payload)
+
+    def suspend(self) -> None:
+        """The connection is lost: what was in flight waits for the next one."""
+        self._go_back()
+        self._silent_since = None
+
     def connect(self, connection: int, last_applied_seq: int, window_bytes: int) -> None:
         """Begin, or go on after a lost connection, with what the instrument told in HELLO_ACK.
 
         :raises ProtocolError: the instrument's stream does not stand where this queue can go on.
         """
-        if not self._connection:
+        if not self._based:
+            self._based = True
             self._base = (last_applied_seq + 1) & SEQ_MASK
         covered = seq_distance(last_applied_seq, self._base) + 1
         if not 0 <= covered <= self._outstanding:
@@ -150,12 +190,11 @@ class Sender:
         waiting, inflight = self._waiting, self._inflight
         while waiting and self._fits(waiting[0]):
             entry = waiting.popleft()
-            if len(inflight) < self._outstanding:
-                entry.again = True
-                self.retransmitted += 1
-            else:
-                self._outstanding += 1
-                self.sent += 1
+            entry.again = entry.counted or len(inflight) < self._outstanding
+            self._outstanding = max(self._outstanding, len(inflight) + 1)
+            self.retransmitted += entry.again
+            self.sent += not entry.again
+            entry.counted = True
             entry.sent_at = now
             seq = (self._base + len(inflight)) & SEQ_MASK
             frames.append(encode_frame(Frame(entry.kind, self._connection, seq, entry.payload)))
@@ -268,6 +307,7 @@ class Receiver:
         self._boot_id = boot_id
         self._unique_id = unique_id
         self._window_bytes = window_bytes
+        self.persistence = Persistence.RAM_ONLY
         self.connection = 0
         self.stream_id = 0
         self.last_applied_seq = 0
@@ -324,7 +364,7 @@ class Receiver:
             last_applied_seq=self.last_applied_seq,
             window_bytes=self._window_bytes,
             largest_payload=MAX_PAYLOAD,
-            persistence=Persistence.RAM_ONLY,
+            persistence=self.persistence,
         )
         return self._answer(answer)
 

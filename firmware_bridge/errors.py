@@ -7,6 +7,9 @@ LinkError
 ├── PortLostError       the port vanished while it was open
 ├── NoAnswerError       nothing on the port answers, or it stopped answering
 ├── QueueFullError      more messages wait for an answer than the queue holds
+├── OutboxError         the outbox cannot be opened, read or written
+│   ├── OutboxBusyError     another program holds the outbox
+│   └── OutboxFullError     more messages wait in the outbox than it may hold
 └── ProtocolError       both ends talk, but do not agree, or a value does not fit its field
 """
 
@@ -39,6 +42,18 @@ class NoAnswerError(LinkError):
 
 class QueueFullError(LinkError):
     """More messages wait for an answer than the queue holds."""
+
+
+class OutboxError(LinkError):
+    """The outbox cannot be opened, read or written."""
+
+
+class OutboxBusyError(OutboxError):
+    """Another program holds the outbox."""
+
+
+class OutboxFullError(OutboxError):
+    """More messages wait in the outbox than it may hold."""
 
 
 class ProtocolError(LinkError):

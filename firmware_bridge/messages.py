@@ -155,6 +155,9 @@ talk.
 """
 
 
+_FLAGS_AT = struct.calcsize("<IQB")
+
+
 def _pack(kind: MessageType, values: Sequence[object]) -> bytes:
     try:
         return _STRUCTS[kind].pack(*values)
@@ -298,6 +301,15 @@ class Differential:
         if unknown:
             raise ProtocolError(f"no label {unknown[0]!r} is counted; use one of {', '.join(COUNTED_LABELS)}")
         return _pack(self.TYPE, (*(self.counts.get(name, 0) for name in COUNTED_LABELS), self.total, self.unidentified))
+
+
+def redelivered(kind: int, payload: bytes) -> bytes:
+    """Return the payload with its flag set that it may have taken effect before; a DIFFERENTIAL has no flag."""
+    if kind != MessageType.CELL_RESULT:
+        return payload
+    flagged = bytearray(payload)
+    flagged[_FLAGS_AT] |= _FLAG_REDELIVERED
+    return bytes(flagged)
 
 
 Message: TypeAlias = Hello | HelloAck | NewStream | Ack | Nak | CellResult | Differential

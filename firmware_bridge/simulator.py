@@ -10,18 +10,16 @@ from __future__ import annotations
 import json
 import os
 import select
-import signal
 import sys
 import time
 import tty
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType
+from contextlib import ExitStack, suppress
 
 from firmware_bridge.delivery import Receiver, seq_distance
 from firmware_bridge.messages import CellResult, Differential, MessageType
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.serving import Printer, stop_signals, symlink
 
 _READ_BYTES = 4096
 _IDLE_S = 0.01
@@ -105,11 +103,12 @@ class Simulator:
                         "probability": round(message.probability, 6),
                         "box": message.box,
                     }
+                    | ({"redelivered": True} if message.redelivered else {})
                 )
             xmin, ymin, width, height = message.box
             return (
                 f"applied {seq}: cell {message.cell_id} {message.label} {message.probability:.3f} "
-                f"at {xmin},{ymin} {width}x{height}"
+                f"at {xmin},{ymin} {width}x{height}{' (perhaps again)' if message.redelivered else ''}"
             )
         if self._as_json:
             return json.dumps(
@@ -135,9 +134,9 @@ def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = Fa
     """
     simulator = Simulator(as_json=as_json, quiet=quiet)
     with suppress(BrokenPipeError):
-        printer = _Printer(sys.stdout.fileno())
+        printer = Printer(sys.stdout.fileno())
         with ExitStack() as stack:
-            stop = stack.enter_context(_stop_signals())
+            stop = stack.enter_context(stop_signals())
             # without its own hold on the host's end every read would fail while no host is there
             instrument_end, host_end = os.openpty()
             stack.callback(os.close, host_end)
@@ -146,7 +145,7 @@ def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = Fa
             os.set_blocking(instrument_end, False)
             port = os.ttyname(host_end)
             if link is not None:
-                stack.enter_context(_symlink(port, link))
+                stack.enter_context(symlink(port, link))
             printer.add(json.dumps({"type": "port", "port": port}) if as_json else f"port: {port}")
             printer.offer()
             _serve(simulator, instrument_end, stop, printer)
@@ -154,31 +153,7 @@ def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = Fa
         printer.finish()
 
 
-class _Printer:
-    """Prints without waiting for a slow reader: lines that a full pipe does not take stay in memory."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._writable = select.poll()
-        self._writable.register(descriptor, select.POLLOUT)
-        self.pending = bytearray()
-
-    def add(self, *lines: str) -> None:
-        self.pending += "".join(f"{line}\n" for line in lines).encode()
-
-    def offer(self) -> None:
-        while self.pending and self._writable.poll(0):
-            self._write()
-
-    def finish(self) -> None:
-        while self.pending:
-            self._write()
-
-    def _write(self) -> None:
-        del self.pending[: os.write(self._descriptor, self.pending[: select.PIPE_BUF])]
-
-
-def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: _Printer) -> None:
+def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printer) -> None:
     poll = select.poll()
     poll.register(instrument_end, select.POLLIN)
     poll.register(stop, select.POLLIN)
@@ -205,38 +180,3 @@ def _answer(instrument_end: int, answer: bytes) -> None:
         os.write(instrument_end, answer)
     except BlockingIOError:
         return
-
-
-@contextmanager
-def _stop_signals() -> Iterator[int]:
-    """Yield a descriptor that becomes readable on SIGTERM or SIGINT."""
-
-    def ignore(number: int, frame: FrameType | None) -> None:
-        """The wake-up descriptor tells of the signal."""
-
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
-    descriptor = signal.set_wakeup_fd(writer)
-    try:
-        yield reader
-    finally:
-        signal.set_wakeup_fd(descriptor)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        os.close(reader)
-        os.close(writer)
-
-
-@contextmanager
-def _symlink(port: str, link: str) -> Iterator[None]:
-    if os.path.islink(link):
-        os.unlink(link)
-    elif os.path.exists(link):
-        raise FileExistsError(f"{link} exists and is not a symbolic link; choose another path or remove it")
-    os.symlink(port, link)
-    try:
-        yield
-    finally:
-        if os.path.islink(link) and os.readlink(link) == port:
-            os.unlink(link)

@@ -12,6 +12,7 @@ import math
 import os
 import select
 import termios
+from typing import Any
 
 import serial  # type: ignore[import-untyped, unused-ignore]
 
@@ -29,6 +30,11 @@ _BUSY = (errno.EAGAIN, errno.EBUSY)
 
 def _opening_error(path: str, error: Exception) -> LinkError:
     code = getattr(error, "errno", None)
+    if "://" in path:
+        cause = " ".join(str(error).split())
+        return PortAbsentError(
+            f"{path} can't be reached ({cause}); check address, network and the server's serial port"
+        )
     if code in _ABSENT:
         return PortAbsentError(f"there is no port {path}; plug the instrument in or choose another port")
     if code in (errno.EACCES, errno.EPERM):
@@ -62,17 +68,35 @@ class SerialPort:
         write_timeout_s = max(1.0, _KERNEL_BUFFER_BYTES * BITS_PER_BYTE / baud)
         self._write_timeout_ms = math.ceil(write_timeout_s * 1000)
         try:
-            self._serial = serial.Serial(path, baud, timeout=0, write_timeout=write_timeout_s, exclusive=True)
+            self._serial: Any = self._open(baud, write_timeout_s)
         except _TROUBLE as error:
             raise _opening_error(path, error) from error
         self._wake_reader, self._wake_writer = os.pipe()
         os.set_blocking(self._wake_reader, False)
         os.set_blocking(self._wake_writer, False)
         self._readable = select.poll()
-        self._readable.register(self._serial.fileno(), select.POLLIN)
+        self._readable.register(self._source(), select.POLLIN)
         self._readable.register(self._wake_reader, select.POLLIN)
         self._writable = select.poll()
-        self._writable.register(self._serial.fileno(), select.POLLOUT)
+        self._writable.register(self._sink(), select.POLLOUT)
+
+    def _open(self, baud: int, write_timeout_s: float) -> Any:
+        """Return pyserial's port."""
+        return serial.Serial(self.path, baud, timeout=0, write_timeout=write_timeout_s, exclusive=True)
+
+    def _source(self) -> int:
+        """The descriptor that is readable when something has arrived."""
+        descriptor: int = self._serial.fileno()
+        return descriptor
+
+    def _sink(self) -> int:
+        """The descriptor that is writable when there is room."""
+        descriptor: int = self._serial.fileno()
+        return descriptor
+
+    def _arrived(self) -> bytes:
+        data: bytes = self._serial.read(_READ_BYTES)
+        return data
 
     def read(self, timeout_s: float | None) -> bytes:
         """Return what has arrived, waiting until there is something, `wake` is called or the time is over.
@@ -86,7 +110,7 @@ class SerialPort:
                 if descriptor == self._wake_reader:
                     os.read(self._wake_reader, _READ_BYTES)
                 else:
-                    data = self._serial.read(_READ_BYTES)
+                    data = self._arrived()
                     if not data:
                         raise self._lost()
         except _TROUBLE as error:
@@ -120,7 +144,7 @@ class SerialPort:
         """Make a `read` and a `write` that wait return at once."""
         self.wake()
         with contextlib.suppress(*_TROUBLE):
-            self._serial.cancel_write()
+            getattr(self._serial, "cancel_write", lambda: None)()
 
     def close(self) -> None:
         """Close the port. No other thread may be inside `read` or `write`. Closing twice is without
@@ -129,10 +153,13 @@ class SerialPort:
         if self._wake_reader < 0:
             return
         with contextlib.suppress(*_TROUBLE):
-            self._serial.close()
+            self._close()
         os.close(self._wake_reader)
         os.close(self._wake_writer)
         self._wake_reader = self._wake_writer = -1
+
+    def _close(self) -> None:
+        self._serial.close()
 
     def _lost(self) -> PortLostError:
         return PortLostError(f"{self.path} vanished while in use; plug the instrument in and open the link again")

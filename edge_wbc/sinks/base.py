@@ -32,7 +32,7 @@ class Sink(Protocol):
     def close(self) -> None: ...
 
     def report(self) -> Mapping[str, Any]:
-        """What was delivered, for the summary. Callable at any time."""
+        """What was delivered, for the summary. Callable at any time. ``notices``: lines that the user must see."""
         ...
 
 
@@ -41,6 +41,8 @@ SINKS: dict[str, str] = {
     "jsonl": "edge_wbc.sinks.files:open_jsonl",
     "csv": "edge_wbc.sinks.files:open_csv",
     "serial": "edge_wbc.sinks.instrument:open_serial",
+    "socket": "edge_wbc.sinks.instrument:open_serial",
+    "rfc2217": "edge_wbc.sinks.instrument:open_serial",
 }
 """Scheme → ``module:function(Uri) -> Sink``, imported when asked for. Other packages add
 theirs by the entry-point group ``edge_wbc.sinks``."""

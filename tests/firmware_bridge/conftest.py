@@ -52,3 +52,12 @@ def start_simulator() -> Iterator[Callable[..., RunningSimulator]]:
     yield start
     for simulator in running:
         simulator.kill()
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`faults.c` as a library to preload."""
+    library = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source, "-ldl"], check=True)
+    return library

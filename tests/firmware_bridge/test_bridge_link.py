@@ -195,7 +195,7 @@ def test_a_second_opener_is_told_that_the_port_is_busy(start_simulator: Start) -
 
 def test_a_port_that_vanishes_is_told_to_send_and_drain(start_simulator: Start) -> None:
     simulator = start_simulator("--quiet")
-    with InstrumentLink.open(simulator.port) as link:
+    with InstrumentLink.open(simulator.port, reconnect_s=0.2) as link:
         link.send(cell(0))
         assert link.drain(10.0) == 0
         simulator.kill()
@@ -221,7 +221,7 @@ def test_no_answer_is_told_within_its_time() -> None:
 
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch, start_simulator: Start) -> None:
     simulator = start_simulator("--quiet")
-    monkeypatch.setattr("firmware_bridge.link.SCHEMA_HASH", SCHEMA_HASH ^ 1)
+    monkeypatch.setattr("firmware_bridge.host.SCHEMA_HASH", SCHEMA_HASH ^ 1)
     with pytest.raises(ProtocolError, match="reason version") as caught:
         InstrumentLink.open(simulator.port)
     one_line(caught.value)
@@ -231,7 +231,7 @@ def test_an_instrument_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("firmware_bridge.link.SILENCE_LIMIT_S", 0.1)
     monkeypatch.setattr("firmware_bridge.delivery.RTO_LAST_S", 0.05)
     simulator = start_simulator("--quiet")
-    with InstrumentLink.open(simulator.port) as link:
+    with InstrumentLink.open(simulator.port, reconnect_s=0.0) as link:
         os.kill(simulator.process.pid, signal.SIGSTOP)
         link.send(cell(1))
         with pytest.raises(NoAnswerError, match="stopped answering") as caught:
