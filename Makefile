@@ -8,13 +8,16 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/$(shell $(PYTHON) -c 'import sys; print(f"py31{min(sys.version_info.minor, 12) - 10}")').txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test lint types contracts check clean
+.PHONY: demo test soak lint types contracts check clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/edge-wbc demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.firmware_bridge.firmware.soak $(SOAK)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
