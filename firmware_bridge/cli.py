@@ -111,12 +111,12 @@ def send_command(
     port: str, label: str, cell: int, probability: float, count: int, outbox: Path | None, baud: int, as_json: bool
 ) -> int:
     """Send results with LABEL to the instrument on PORT and wait until they are acknowledged."""
-    from firmware_bridge import CellResult, InstrumentLink
+    from firmware_bridge import CellResult, Instrument
     from firmware_bridge.messages import LABEL_CODES
 
     if label not in LABEL_CODES:
         raise click.UsageError(f"there is no label {label!r}; use one of {', '.join(LABEL_CODES)}")
-    with _telling(), InstrumentLink.open(port, baud=baud, outbox=outbox) as link:
+    with _telling(), Instrument.open(port, baud=baud, outbox=outbox) as link:
         began = time.perf_counter()
         for number in range(cell, cell + count):
             link.send(CellResult(number, time.time_ns(), label, probability, (0, 0, 0, 0)))
