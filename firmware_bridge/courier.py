@@ -106,10 +106,11 @@ class Courier:
         """
         while not self.closed.is_set():
             heard = self._step(None)
-            now = time.monotonic()
-            silent_s = self.host.unanswered_s(now)
-            # judged only after reading, so that a host that slept itself finds the answers that came meanwhile
-            if not heard and silent_s > SILENCE_LIMIT_S + self.host.sender.wire_time_s:
+            silent_s = self.host.unanswered_s(time.monotonic())
+            limit_s = SILENCE_LIMIT_S + self.host.sender.wire_time_s
+            # judged only after reading, so that a host that slept itself finds the answers that came meanwhile; but
+            # one that babbles and never answers is silent too
+            if silent_s > (2 * limit_s if heard else limit_s):
                 raise NoAnswerError(
                     f"the instrument on {self.path} stopped answering {silent_s:.1f} s ago; "
                     "check it, then open the link again"
