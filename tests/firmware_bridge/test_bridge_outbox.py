@@ -262,7 +262,7 @@ def as_nobody(code: str) -> str:
     """Run it as a user who may write nothing, and return what it printed."""
     drop = "import os\nif os.getuid() == 0:\n    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     done = subprocess.run(
-        [sys.executable, "-c", "import firmware_bridge.outbox\n" + drop + code],
+        [sys.executable, "-c", "import firmware_bridge.outbox, urllib.parse\n" + drop + code],
         capture_output=True,
         text=True,
         cwd=ROOT,
