@@ -1,8 +1,8 @@
 """Host side of the serial link to laboratory instruments, and a simulated instrument.
 
 `protocol` frames bytes, `messages` gives them meaning, `delivery` makes each take effect once, `outbox` keeps
-them until they have, `host` greets and resumes, `transport` opens the port, `link` puts them together, `simulator`
-is the other end.
+them until they have, `host` greets and resumes, `transport` opens the port, `courier` carries between both, `link`
+is what a program uses, `simulator` is the other end.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
         QueueFullError,
     )
     from firmware_bridge.events import Connected, Disconnected, Event, InDoubt, LinkCounters
-    from firmware_bridge.link import InstrumentLink
+    from firmware_bridge.link import Instrument, InstrumentLink
     from firmware_bridge.messages import COUNTED_LABELS, LABEL_CODES, UNIDENTIFIED, CellResult, Differential
     from firmware_bridge.outbox import Outbox
+    from firmware_bridge.ports import PortInfo, default_outbox, list_ports
     from firmware_bridge.store import Doubt
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Doubt",
     "Event",
     "InDoubt",
+    "Instrument",
     "InstrumentLink",
     "LinkCounters",
     "LinkError",
@@ -52,16 +54,20 @@ __all__ = [
     "PortAbsentError",
     "PortBusyError",
     "PortDeniedError",
+    "PortInfo",
     "PortLostError",
     "ProtocolError",
     "QueueFullError",
+    "default_outbox",
+    "list_ports",
 ]
 
 _MODULES = {
     "events": ("Connected", "Disconnected", "Event", "InDoubt", "LinkCounters"),
-    "link": ("InstrumentLink",),
+    "link": ("Instrument", "InstrumentLink"),
     "messages": ("COUNTED_LABELS", "LABEL_CODES", "UNIDENTIFIED", "CellResult", "Differential"),
     "outbox": ("Outbox",),
+    "ports": ("PortInfo", "default_outbox", "list_ports"),
     "store": ("Doubt",),
 }
 

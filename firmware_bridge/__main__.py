@@ -1,8 +1,8 @@
-"""``python -m firmware_bridge simulate``: the simulated instrument without edge-wbc."""
+"""``python -m firmware_bridge VERB``: the verbs of ``edge-wbc instrument`` without edge-wbc."""
 
 from __future__ import annotations
 
-from firmware_bridge.cli import instrument
+from firmware_bridge.cli import main
 
 if __name__ == "__main__":
-    instrument()
+    main()

@@ -1,7 +1,7 @@
 """Delivery without input or output: each message takes effect once, in order, whatever the line does.
 
-Go-back-N. `Sender` is the host's half and keeps what is not acknowledged; `Receiver` is the instrument's
-half and remembers only the stream and the last applied sequence number. Time is given, in seconds of any
+Go-back-N. `Sender` is the host's half and keeps what is not acknowledged; `Receiver`, in `receiver`, is the
+instrument's and remembers only the stream and the last applied sequence number. Time is given, in seconds of any
 steady clock.
 """
 
@@ -12,26 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 
 from firmware_bridge.errors import ProtocolError, QueueFullError
-from firmware_bridge.messages import (
-    SCHEMA_HASH,
-    VERSION_MAJOR,
-    VERSION_MINOR,
-    Ack,
-    CellResult,
-    Differential,
-    Hello,
-    HelloAck,
-    MessageType,
-    Nak,
-    NakReason,
-    NewStream,
-    Persistence,
-    decode_message,
-    is_sequenced,
-    reason_name,
-    redelivered,
-)
-from firmware_bridge.protocol import MAX_PAYLOAD, OVERHEAD, SEQ_MASK, Frame, encode_frame
+from firmware_bridge.messages import Ack, Nak, NakReason, reason_name, redelivered
+from firmware_bridge.protocol import OVERHEAD, SEQ_MASK, Frame, encode_frame, seq_distance
+from firmware_bridge.receiver import Receiver
+
+__all__ = ["BITS_PER_BYTE", "RTO_FIRST_S", "RTO_LAST_S", "Receiver", "Sender", "seq_distance"]
 
 RTO_FIRST_S = 0.025
 """Shortest retransmission timeout; from the protocol's design."""
@@ -43,13 +28,6 @@ BITS_PER_BYTE = 10
 """A byte on a UART: start bit, eight bits, stop bit."""
 
 _MOST_DOUBLINGS = 8  # 25 ms reach 1 s in six
-_HALF = 1 << 31
-
-
-def seq_distance(seq: int, base: int) -> int:
-    """How far ``seq`` lies after ``base``, negative when before it, over the wrap of u32 (as RFC 1982)."""
-    distance = (seq - base) & SEQ_MASK
-    return distance - (SEQ_MASK + 1) if distance >= _HALF else distance
 
 
 @dataclass(slots=True)
@@ -298,92 +276,3 @@ class Sender:
         else:
             self._rttvar += (abs(self._srtt - rtt) - self._rttvar) / 4
             self._srtt += (rtt - self._srtt) / 8
-
-
-class Receiver:
-    """The instrument's half: accepts the next sequence number only, and remembers the last one per stream."""
-
-    def __init__(self, *, boot_id: int, unique_id: bytes = b"", window_bytes: int = 2048) -> None:
-        self._boot_id = boot_id
-        self._unique_id = unique_id
-        self._window_bytes = window_bytes
-        self.persistence = Persistence.RAM_ONLY
-        self.connection = 0
-        self.stream_id = 0
-        self.last_applied_seq = 0
-
-    def receive(self, frame: Frame) -> tuple[Frame | None, CellResult | Differential | None]:
-        """Return the answer to a frame, if it gets one, and the message to apply now, if there is one."""
-        if frame.type == MessageType.HELLO:
-            return self._hello(frame), None
-        if not self.connection or frame.connection != self.connection:
-            return None, None
-        if is_sequenced(frame.type):
-            return self._sequenced(frame)
-        if frame.type == MessageType.NEW_STREAM:
-            return self._new_stream(frame), None
-        return self._nak(NakReason.UNSUPPORTED), None
-
-    def _sequenced(self, frame: Frame) -> tuple[Frame, CellResult | Differential | None]:
-        if not self.stream_id:
-            return self._nak(NakReason.NO_STREAM), None
-        distance = seq_distance(frame.seq, self.last_applied_seq)
-        if distance <= 0:
-            return self._ack(), None
-        if distance > 1:
-            return self._nak(NakReason.GAP), None
-        if frame.type not in (MessageType.CELL_RESULT, MessageType.DIFFERENTIAL):
-            return self._nak(NakReason.UNSUPPORTED), None
-        try:
-            message = decode_message(frame.type, frame.payload)
-        except ProtocolError:
-            return self._nak(NakReason.MALFORMED), None
-        assert isinstance(message, (CellResult, Differential))
-        self.last_applied_seq = frame.seq
-        return self._ack(), message
-
-    def _hello(self, frame: Frame) -> Frame | None:
-        if not frame.connection:
-            return None
-        try:
-            hello = decode_message(frame.type, frame.payload)
-        except ProtocolError:
-            hello = None
-        if not isinstance(hello, Hello) or hello.version_major != VERSION_MAJOR or hello.schema_hash != SCHEMA_HASH:
-            nak = Nak(NakReason.VERSION, 0)
-            return Frame(MessageType.NAK, frame.connection, 0, nak.encode())
-        self.connection = frame.connection
-        answer = HelloAck(
-            version_major=VERSION_MAJOR,
-            version_minor=VERSION_MINOR,
-            capabilities=0,
-            unique_id=self._unique_id,
-            firmware_version=bytes((0, 1, 0)),
-            boot_id=self._boot_id,
-            stream_id=self.stream_id,
-            last_applied_seq=self.last_applied_seq,
-            window_bytes=self._window_bytes,
-            largest_payload=MAX_PAYLOAD,
-            persistence=self.persistence,
-        )
-        return self._answer(answer)
-
-    def _new_stream(self, frame: Frame) -> Frame:
-        try:
-            message = decode_message(frame.type, frame.payload)
-        except ProtocolError:
-            return self._nak(NakReason.MALFORMED)
-        assert isinstance(message, NewStream)
-        if message.stream_id != self.stream_id:
-            self.stream_id = message.stream_id
-            self.last_applied_seq = 0
-        return self._ack()
-
-    def _ack(self) -> Frame:
-        return self._answer(Ack(self.last_applied_seq, self._window_bytes))
-
-    def _nak(self, reason: NakReason) -> Frame:
-        return self._answer(Nak(reason, (self.last_applied_seq + 1) & SEQ_MASK))
-
-    def _answer(self, message: HelloAck | Ack | Nak) -> Frame:
-        return Frame(message.TYPE, self.connection, 0, message.encode())

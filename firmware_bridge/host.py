@@ -115,7 +115,7 @@ class Host:
         """Return what is to be written now."""
         if self.phase is Phase.CONNECTED:
             silent_s = self.sender.silent_s(now)
-            if silent_s > PROBE_S + self.sender.wire_time_s:
+            if silent_s >= PROBE_S + self.sender.wire_time_s:
                 self.connect()
                 self._silent_from = now - silent_s
             else:
@@ -155,7 +155,9 @@ class Host:
         if self.phase is Phase.OFFLINE:
             return None
         if self.phase is Phase.CONNECTED:
-            return self.sender.wait_s(now)
+            silent_s, wait_s = self.sender.silent_s(now), self.sender.wait_s(now)
+            probe_s = max(0.0, PROBE_S + self.sender.wire_time_s - silent_s)
+            return probe_s if wait_s is not None and silent_s and probe_s < wait_s else wait_s
         return 0.0 if self._asked_at is None else max(0.0, self._asked_at + GREETING_PERIOD_S - now)
 
     def unanswered_s(self, now: float) -> float:

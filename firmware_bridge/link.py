@@ -1,25 +1,15 @@
-"""The host's end of the serial link: an open port, a greeted instrument, and one thread that delivers."""
+"""The host's end of the serial link, as a program uses it."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from firmware_bridge.errors import (
-    LinkError,
-    NoAnswerError,
-    PortAbsentError,
-    PortBusyError,
-    PortDeniedError,
-    PortLostError,
-    ProtocolError,
-    QueueFullError,
-)
-from firmware_bridge.events import Connected, Disconnected, Event, InDoubt, LinkCounters
-from firmware_bridge.host import Host
+from firmware_bridge.courier import Courier
+from firmware_bridge.errors import LinkError, ProtocolError, QueueFullError
+from firmware_bridge.events import Connected, Event, LinkCounters
 from firmware_bridge.messages import CellResult, Differential, HelloAck
 from firmware_bridge.outbox import Outbox
 from firmware_bridge.ports import stable_name
@@ -27,23 +17,16 @@ from firmware_bridge.store import Doubt, MemoryStore, Store
 from firmware_bridge.transport import SerialPort
 from firmware_bridge.transport_url import open_port
 
-SILENCE_LIMIT_S = 3.0
-"""The link is dead when sent messages stay without any answer this long; from the protocol's design."""
-
-RETRY_S = 0.03
-"""A lost port is looked for so often."""
-
-REOPEN_S = 10.0
-"""A port behind which nothing answers this long is opened anew."""
-
-_STOP_DEADLINE_S = 5.0
+KEPT_EVENTS = 1000
+"""Events that wait for `Instrument.events`."""
 
 
-class InstrumentLink:
+class Instrument:
     """A link to one instrument, to be opened by `open` and used as a context manager.
 
     A port that vanishes, or an instrument that falls silent, is looked for again by itself. Closing does not wait for
-    answers: `drain` first. Any thread may call any method.
+    answers: `drain` first. Any thread may call any method; with an outbox `send` never waits, so that an event loop
+    may call it too.
     """
 
     @classmethod
@@ -56,7 +39,7 @@ class InstrumentLink:
         outbox: str | Path | None = None,
         reconnect_s: float | None = 10.0,
         on_event: Callable[[Event], None] | None = None,
-    ) -> InstrumentLink:
+    ) -> Instrument:
         """Open the port, greet the instrument, and start delivering: first what an outbox holds from before.
 
         HELLO is repeated until answered, since many boards reset when their port is opened.
@@ -65,7 +48,8 @@ class InstrumentLink:
             Without one they wait in memory, and are lost with the process.
         :param reconnect_s: how long an instrument that is lost is looked for before `send` and `drain` raise; None
             for as long as the link is open.
-        :param on_event: called from the link's thread; return soon, and hand over to your own thread or loop.
+        :param on_event: called with each event, from the thread that opens the link until it is open, then from the
+            link's own; return soon, and hand over to your thread or loop.
         :raises PortAbsentError, PortDeniedError, PortBusyError: the port does not open.
         :raises PortLostError: the port vanished meanwhile.
         :raises NoAnswerError: nothing answered within ``hello_timeout_s`` seconds.
@@ -93,23 +77,14 @@ class InstrumentLink:
         reconnect_s: float | None,
         on_event: Callable[[Event], None] | None,
     ) -> None:
-        self._path, self._baud = port.path, baud
-        self._port: SerialPort | None = port
         self._store = store
         self._changed = store.changed
-        self._reconnect_s = reconnect_s
         self._on_event = on_event
-        self._host = Host(store, baud)
-        self._in_doubt = 0
-        self._asleep = False
-        self._closed = threading.Event()
-        self._error: Exception | None = None
-        self._trouble: LinkError | None = None
-        store.watch = self._wake
-        self._thread = threading.Thread(target=self._run, name=f"instrument link {port.path}", daemon=True)
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._courier = Courier(port, baud, store, reconnect_s, self._tell)
         self.instrument: HelloAck
         """What the instrument told of itself when it was greeted last."""
-        self._greet(hello_timeout_s)
+        self._courier.greet(hello_timeout_s)
 
     def send(self, message: CellResult | Differential, *, durable: bool = False) -> None:
         """Hand a message over for delivery. Never waits with an outbox; without one, while the queue is full.
@@ -143,9 +118,21 @@ class InstrumentLink:
         """
         with self._changed:
             self._changed.wait_for(lambda: not self._pending or not self._alive(), timeout_s)
-            if self._pending or self._error is not None:
+            if self._pending or self._courier.error is not None:
                 self._check()
             return self._pending
+
+    def events(self, timeout_s: float | None = None) -> Iterator[Event]:
+        """Give events as they come, from the first `Connected` on, each to one taker; end when the link is closed,
+        has died, or nothing has come for so many seconds. Of events that nobody takes the newest thousand are kept.
+        """
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._events or not self._alive(), timeout_s)
+                if not self._events:
+                    return
+                event = self._events.popleft()
+            yield event
 
     @property
     def in_doubt(self) -> Sequence[Doubt]:
@@ -155,12 +142,12 @@ class InstrumentLink:
     @property
     def trouble(self) -> LinkError | None:
         """Why nothing is delivered at the moment; None while the instrument is there."""
-        return self._trouble
+        return self._courier.trouble
 
     @property
     def counters(self) -> LinkCounters:
         """The counters now."""
-        host, sender = self._host, self._host.sender
+        host, sender = self._courier.host, self._courier.host.sender
         return LinkCounters(
             sender.sent,
             sender.acknowledged,
@@ -169,7 +156,7 @@ class InstrumentLink:
             host.crc_errors,
             self._pending,
             max(0, host.greetings - 1),
-            self._in_doubt,
+            self._courier.in_doubt,
         )
 
     def close(self) -> None:
@@ -178,19 +165,22 @@ class InstrumentLink:
 
         :raises LinkError: the thread did not stop within 5 s; the port stays open.
         """
-        self._closed.set()
-        with self._changed:
-            self._changed.notify_all()
-            port = self._port
-            if port is not None:
-                port.cancel()
-        self._thread.join(_STOP_DEADLINE_S)
-        if self._thread.is_alive():
-            raise LinkError(f"the link to {self._path} did not stop in {_STOP_DEADLINE_S:g} s; end this program")
-        self._release_port()
-        self._store.close(self._host.sent_to)
+        self._courier.close()
+        self._store.close(self._courier.host.sent_to)
 
-    def __enter__(self) -> InstrumentLink:
+    def __repr__(self) -> str:
+        state = (
+            "closed"
+            if self._courier.closed.is_set()
+            else "dead"
+            if self._courier.error
+            else "away"
+            if self._courier.trouble
+            else "there"
+        )
+        return f"<Instrument on {self._courier.path}: {state}, {self._pending} messages wait>"
+
+    def __enter__(self) -> Instrument:
         return self
 
     def __exit__(
@@ -203,140 +193,23 @@ class InstrumentLink:
         return self._store.last - self._store.acknowledged
 
     def _alive(self) -> bool:
-        return self._error is None and not self._closed.is_set()
+        return self._courier.error is None and not self._courier.closed.is_set()
 
     def _check(self) -> None:
-        if self._error is not None:
-            raise self._error.with_traceback(None)
-        if self._closed.is_set():
-            raise LinkError(f"the link to {self._path} is closed; open it again")
-
-    def _greet(self, timeout_s: float) -> None:
-        """Greet for the first time, in the thread that opens the link; then let the link's thread go on."""
-        deadline = time.monotonic() + timeout_s
-        self._host.connect()
-        while not self._host.online:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise NoAnswerError(
-                    f"no instrument answered on {self._path} within {timeout_s:g} s; "
-                    "check its cable, its power and the baud rate"
-                )
-            self._step(left_s)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            while not self._closed.is_set():
-                try:
-                    self._deliver()
-                except (PortLostError, NoAnswerError) as error:
-                    self._lose(error)
-        except Exception as error:
-            self._die(error)
-
-    def _deliver(self) -> None:
-        """Write what may go and take what has come, until it is time to stop.
-
-        :raises PortLostError: the port vanished.
-        :raises NoAnswerError: the instrument fell silent.
-        """
-        while not self._closed.is_set():
-            heard = self._step(None)
-            now = time.monotonic()
-            silent_s = self._host.unanswered_s(now)
-            # judged only after reading, so that a host that slept itself finds the answers that came meanwhile
-            if not heard and silent_s > SILENCE_LIMIT_S + self._host.sender.wire_time_s:
-                raise NoAnswerError(
-                    f"the instrument on {self._path} stopped answering {silent_s:.1f} s ago; "
-                    "check it, then open the link again"
-                )
-
-    def _step(self, most_s: float | None) -> bool:
-        """Write and read once; True if anything came."""
-        host, port = self._host, self._port
-        assert port is not None
-        if self._store.error is not None:
-            raise self._store.error
-        data = host.take(time.monotonic())
-        if data:
-            port.write(data)
-        self._asleep = True
-        if host.wants_rows:  # came between `take` and going to sleep
-            self._asleep = False
-            return False
-        wait_s = host.wait_s(time.monotonic())
-        received = port.read(most_s if wait_s is None else wait_s if most_s is None else min(wait_s, most_s))
-        self._asleep = False
-        was_online, greetings = host.online, host.greetings
-        host.receive(received, time.monotonic())
-        if host.greetings > greetings:
-            assert host.instrument is not None
-            self.instrument = host.instrument
-        if host.fresh_doubts:
-            doubts, host.fresh_doubts = host.fresh_doubts, []
-            self._in_doubt += len(doubts)
-            self._tell(InDoubt(doubts))
-        if host.online and not was_online:
-            self._trouble = None
-            self._tell(Connected(self.instrument))
-        return bool(received)
-
-    def _lose(self, error: LinkError) -> None:
-        """Look for a port or an instrument that is gone, until it answers.
-
-        :raises LinkError: it stayed away too long.
-        """
-        began = time.monotonic()
-        self._trouble = error
-        self._host.lost()
-        self._tell(Disconnected(error))
-        if not isinstance(error, NoAnswerError):
-            self._release_port()
-        while not self._closed.is_set() and not self._host.online:
-            if self._reconnect_s is not None and time.monotonic() - began >= self._reconnect_s:
-                raise error
-            try:
-                self._look()
-            except (PortAbsentError, PortBusyError, PortDeniedError, PortLostError):
-                self._host.lost()
-                self._release_port()
-                self._closed.wait(RETRY_S)
-
-    def _look(self) -> None:
-        """Greet once more, on a port that is opened where there is none.
-
-        A port that is open stays so for a while: opening it again would reset many a board that is just starting.
-        """
-        if self._port is None or self._host.unanswered_s(time.monotonic()) > REOPEN_S:
-            self._host.lost()
-            self._release_port()
-            port = open_port(self._path, self._baud)
-            with self._changed:
-                self._port = port
-        if not self._host.greeting:
-            self._host.connect()
-        self._step(RETRY_S)
-
-    def _release_port(self) -> None:
-        with self._changed:
-            port, self._port = self._port, None
-        if port is not None:
-            port.close()
-
-    def _die(self, error: Exception) -> None:
-        with self._changed:
-            self._error = error
-            self._changed.notify_all()
-        self._store.fail()
+        if self._courier.error is not None:
+            raise self._courier.error.with_traceback(None)
+        if self._courier.closed.is_set():
+            raise LinkError(f"the link to {self._courier.path} is closed; open it again")
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, Connected):
+            self.instrument = event.instrument
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
         if self._on_event is not None:
             self._on_event(event)
 
-    def _wake(self) -> None:
-        if self._asleep and (self._host.wants_rows or self._store.error is not None):
-            self._asleep = False
-            with self._changed:
-                if self._port is not None:
-                    self._port.wake()
+
+InstrumentLink = Instrument
+"""The class's earlier name."""

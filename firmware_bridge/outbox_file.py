@@ -7,6 +7,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from firmware_bridge.errors import OutboxBusyError, OutboxError
@@ -86,7 +87,11 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     connection = sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous=FULL")
+    try:
+        connection.execute("PRAGMA synchronous=FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -139,3 +144,50 @@ def read_doubts(connection: sqlite3.Connection, acknowledged: int) -> list[Doubt
         Doubt(position, kind, payload, bool(repeated), before, after, noticed, position <= acknowledged)
         for position, kind, payload, repeated, before, after, noticed in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an outbox holds: how many messages wait, how many of them may have been sent, and with whom it spoke."""
+
+    waiting: int
+    maybe_sent: int
+    stream: Stream
+    doubts: tuple[Doubt, ...]
+
+
+def contents(path: Path) -> Contents:
+    """Look into an outbox, also while a host uses it.
+
+    :raises OutboxError: there is none, or it can't be read.
+    """
+    if not path.is_file():
+        raise OutboxError(f"there is no outbox {path}; one is made by the first session with an instrument")
+    with telling(path):
+        connection = connect(path, read_only=True)
+        try:
+            if not check(connection, path):
+                raise OutboxError(f"{path} is empty; the first session with an instrument fills it")
+            last, acknowledged, allowed, stream = read_state(connection)
+            doubts = tuple(read_doubts(connection, acknowledged))
+        finally:
+            connection.close()
+    return Contents(last - acknowledged, max(0, min(allowed, last) - acknowledged), stream, doubts)
+
+
+def start_over(path: Path) -> None:
+    """Make the next session start a new stream: what may have been sent then goes out flagged, and is listed.
+
+    :raises OutboxError: there is none, a host uses it, or it can't be written.
+    """
+    contents(path)
+    descriptor = lock(path)
+    try:
+        with telling(path):
+            connection = connect(path)
+            try:
+                connection.execute("UPDATE state SET stream_id = ?", (random_id(4),))
+            finally:
+                connection.close()
+    finally:
+        os.close(descriptor)

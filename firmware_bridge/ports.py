@@ -67,14 +67,19 @@ def _comports() -> list[Any]:
     return list(comports())
 
 
-def default_outbox(port: str) -> Path | None:
-    """Return where the outbox of a port is unless the user says otherwise: in the user's state folder, by the port's
-    stable name. None for a pseudo-terminal: the next one of that name is another instrument.
-    """
+def outbox_folder() -> Path:
+    """Return where outboxes are unless the user says otherwise: in the user's state folder."""
     import platformdirs  # 10 ms, which `--help` need not wait for
 
+    return platformdirs.user_state_path("edge-wbc") / "outbox"
+
+
+def default_outbox(port: str) -> Path | None:
+    """Return where the outbox of a port is unless the user says otherwise, by the port's stable name. None for a
+    pseudo-terminal: the next one of that name is another instrument.
+    """
     name = stable_name(port)
     if "://" not in name and os.path.realpath(name.replace("\0", "")).startswith("/dev/pts/"):
         return None
     plain = re.sub(r"[^\w.-]+", "_", name.removeprefix(BY_ID).removeprefix(BY_PATH).removeprefix("/dev/")).strip("_")
-    return platformdirs.user_state_path("edge-wbc") / "outbox" / f"{plain}.sqlite"
+    return outbox_folder() / f"{plain}.sqlite"

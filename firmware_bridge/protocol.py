@@ -24,11 +24,18 @@ OVERHEAD = 14
 SEQ_MASK = 0xFFFFFFFF
 """Sequence numbers are u32 and wrap around."""
 
+_HALF = 1 << 31
 _HEADER = struct.Struct("<BHI")
 _CHECKSUM = struct.Struct("<I")
 _SMALLEST_BODY = _HEADER.size + _CHECKSUM.size
 _LARGEST_BODY = _SMALLEST_BODY + MAX_PAYLOAD
 _LARGEST_CODED = _LARGEST_BODY + 1
+
+
+def seq_distance(seq: int, base: int) -> int:
+    """How far ``seq`` lies after ``base``, negative when before it, over the wrap of u32 (as RFC 1982)."""
+    distance = (seq - base) & SEQ_MASK
+    return distance - (SEQ_MASK + 1) if distance >= _HALF else distance
 
 
 @dataclass(frozen=True, slots=True)

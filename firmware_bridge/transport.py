@@ -98,6 +98,11 @@ class SerialPort:
         data: bytes = self._serial.read(_READ_BYTES)
         return data
 
+    @property
+    def readable(self) -> int:
+        """A descriptor that is readable when `read` would return something at once."""
+        return self._source()
+
     def read(self, timeout_s: float | None) -> bytes:
         """Return what has arrived, waiting until there is something, `wake` is called or the time is over.
 

@@ -27,7 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "front": ("export.cli:front", "Time graphs beside published small networks, and draw both."),
     "bench": ("edge_wbc.cli.bench:bench", "Measure the pipeline beside the loop most people write."),
     "sources": ("edge_wbc.cli.sources:sources", "List cameras and other places frames can come from."),
-    "instrument": ("firmware_bridge.cli:instrument", "Simulate an instrument."),
+    "instrument": ("firmware_bridge.cli:instrument", "Find, ask, watch, try and simulate instruments."),
     "doctor": ("edge_wbc.cli.doctor:doctor", "What is here, what is missing, what to type next."),
 }
 """Verb → ``module:command`` and the line ``--help`` shows for it."""

@@ -12,7 +12,6 @@ from edge_wbc.errors import EnvironmentMissing, OutputFailed, UsageError
 from edge_wbc.records import utc_ns
 from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
-from firmware_bridge.ports import default_outbox
 
 STALL_S = 10.0
 """At the end of a session the instrument may take as long as it needs, but acknowledge something in this time."""
@@ -36,16 +35,16 @@ class InstrumentSink:
         self._baud = baud
         self._place = outbox
         self._outbox: Path | None = None
-        self._link: bridge.InstrumentLink | None = None
+        self._link: bridge.Instrument | None = None
 
     def open(self, session: Session) -> None:
         self._session = session
         if self._place is None:
-            self._outbox = default_outbox(self._port)
+            self._outbox = bridge.default_outbox(self._port)
         elif self._place not in ("", "none"):
             self._outbox = Path(self._place)
         try:
-            self._link = bridge.InstrumentLink.open(
+            self._link = bridge.Instrument.open(
                 self._port,
                 baud=self._baud,
                 outbox=self._outbox,

@@ -228,7 +228,7 @@ def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch, start_simul
 
 
 def test_an_instrument_that_falls_silent_is_an_error(monkeypatch: pytest.MonkeyPatch, start_simulator: Start) -> None:
-    monkeypatch.setattr("firmware_bridge.link.SILENCE_LIMIT_S", 0.1)
+    monkeypatch.setattr("firmware_bridge.courier.SILENCE_LIMIT_S", 0.1)
     monkeypatch.setattr("firmware_bridge.delivery.RTO_LAST_S", 0.05)
     simulator = start_simulator("--quiet")
     with InstrumentLink.open(simulator.port, reconnect_s=0.0) as link:

@@ -238,5 +238,30 @@ def test_the_promises_hold(persistence: Persistence, monkeypatch: pytest.MonkeyP
     machine = type("TheWorld", (World,), {"persistence": persistence})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, stateful_step_count=40, derandomize=True, database=None, deadline=None),
+        settings=settings(max_examples=100, stateful_step_count=40, derandomize=True, database=None, deadline=None),
     )
+
+
+def test_doubt_outlives_another_kill() -> None:
+    """The instrument forgot, the host learnt of it and was killed before it sent anything: the flag is still there."""
+    world = type("TheWorld", (World,), {"persistence": Persistence.RAM_ONLY})()
+    world.begin()
+    try:
+        for _ in range(2):  # HELLO, NEW_STREAM
+            world.elapse(0.0)
+            world.carry([""])
+        world.put(3)
+        world.elapse(0.0)
+        while world.to_board:
+            world.deliver_to_board(world.to_board.pop(0))
+        world.board.restart()
+        world.unplug(lose=True)
+        world.replug()
+        world.elapse(0.0)
+        world.carry([""])
+        assert [doubt.position for doubt in world.outbox.doubts()] == [1, 2, 3]
+        world.kill_the_host()
+    finally:
+        world.teardown()
+    applied = [(result.cell_id, result.redelivered) for result in world.board.applied]
+    assert applied == [(1, False), (2, False), (3, False), (1, True), (2, True), (3, True)]

@@ -160,6 +160,18 @@ def test_doubts_are_kept_flagged_and_counted_once(path: Path) -> None:
         assert outbox.doubts()[0].message == CellResult(2, 0, "monocyte", 1.0, (0, 0, 1, 1))
 
 
+def test_on_a_new_stream_nothing_has_been_sent_yet(path: Path) -> None:
+    with sending(path) as outbox:
+        fill(outbox, 5)
+        with outbox.changed:
+            assert outbox.changed.wait_for(lambda: outbox.sendable == 5, 10.0)
+        outbox.end_sending()
+        outbox.adopt(Resumption(Stream(78, 0, boot_id=2), acknowledged=0, repeated=2))
+    with Outbox(path) as outbox:
+        assert outbox.maybe_sent == 0
+        assert [row.doubted for row in outbox.read(0, 10)] == []
+
+
 def test_a_full_outbox_is_an_error_and_takes_again_when_there_is_room(path: Path) -> None:
     with Outbox(path, capacity=3) as outbox:
         fill(outbox, 3)
@@ -250,7 +262,7 @@ def as_nobody(code: str) -> str:
     """Run it as a user who may write nothing, and return what it printed."""
     drop = "import os\nif os.getuid() == 0:\n    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
     done = subprocess.run(
-        [sys.executable, "-c", "import firmware_bridge.outbox\n" + drop + code],
+        [sys.executable, "-c", "import firmware_bridge.outbox, urllib.parse\n" + drop + code],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -249,7 +249,7 @@ def test_an_instrument_that_restarts_behind_its_port_is_greeted_again(plug: Plug
         assert link.drain(10.0) == 0
         plug.simulator = Simulator()
         link.send(cell(2))
-        assert link.drain(2.0) == 0
+        assert link.drain(5.0) == 0
         assert link.counters.reconnects == 1
     assert plug.applied == 1
 

@@ -58,6 +58,14 @@ def test_another_instrument_on_the_same_stream_leaves_doubt() -> None:
     assert decided(hello(5, 4, SAME, Persistence.RAM_ONLY, b"other")).repeated == 16
 
 
+def test_numbers_wrap_and_positions_do_not() -> None:
+    acknowledged = 2**32 - 2
+    wrapped = decided(
+        hello(5, 3, SAME, Persistence.ATOMIC), acknowledged, acknowledged + 9, Stream(5, 0, SAME, b"board")
+    )
+    assert wrapped.acknowledged == acknowledged + 5
+
+
 def test_the_first_instrument_ever_leaves_none() -> None:
     first = decided(hello(0, 0, OTHER, Persistence.RAM_ONLY), 0, 1, Stream(5, 0))
     assert list(doubts_of(first, Stream(5, 0), [Row(1, 16, b"")])) == []
