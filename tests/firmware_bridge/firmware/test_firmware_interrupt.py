@@ -34,12 +34,12 @@ class Debugger:
     def __init__(self, board: Board) -> None:
         self._socket = connected(board.debugger)
         self._buffer = b""
-        self._socket.settimeout(0.1)
+        self._socket.settimeout(0.3)
         self.tell("?")
         with suppress(TimeoutError):
             while True:  # it says once or twice that the board has stopped
                 self.answer()
-        self._socket.settimeout(5.0)
+        self._socket.settimeout(20.0)
 
     def tell(self, command: str) -> None:
         self._socket.sendall(b"$%s#%02x" % (command.encode(), sum(command.encode()) & 0xFF))
