@@ -39,7 +39,7 @@ class Debugger:
         with suppress(TimeoutError):
             while True:  # it says once or twice that the board has stopped
                 self.answer()
-        self._socket.settimeout(20.0)
+        self._socket.settimeout(5.0)
 
     def tell(self, command: str) -> None:
         self._socket.sendall(b"$%s#%02x" % (command.encode(), sum(command.encode()) & 0xFF))
@@ -54,6 +54,16 @@ class Debugger:
     def ask(self, command: str) -> str:
         self.tell(command)
         return self.answer()
+
+    def reach(self) -> None:
+        """Wait for the breakpoint.
+
+        :raises AssertionError: the board does not come there.
+        """
+        try:
+            self.answer()
+        except TimeoutError:
+            raise AssertionError("the interrupt did not come") from None
 
     def stop(self) -> None:
         self._socket.sendall(b"\x03")
@@ -84,7 +94,7 @@ def every_instruction_check(name: str, folder: Path) -> None:
             assert debugger.ask(f"Z0,{interrupt:x},2") == "OK"
             debugger.tell("c")
             board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
-            debugger.answer()
+            debugger.reach()
             assert debugger.ask(f"z0,{interrupt:x},2") == "OK"
             for _ in range(instructions):
                 debugger.ask("s")
@@ -116,7 +126,7 @@ def test_a_reset_at_any_instruction_of_the_interrupt_leaves_the_board_listening(
             assert debugger.ask(f"Z0,{interrupt:x},2") == "OK"
             debugger.tell("c")
             board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
-            debugger.answer()
+            debugger.reach()
             assert debugger.ask(f"z0,{interrupt:x},2") == "OK"
             for _ in range(instructions):
                 debugger.ask("s")
