@@ -160,16 +160,26 @@ def test_doubts_are_kept_flagged_and_counted_once(path: Path) -> None:
         assert outbox.doubts()[0].message == CellResult(2, 0, "monocyte", 1.0, (0, 0, 1, 1))
 
 
-def test_on_a_new_stream_nothing_has_been_sent_yet(path: Path) -> None:
+def test_on_a_new_stream_nothing_has_been_sent_until_that_is_on_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Outbox._transact
+
+    def slow(self: Outbox, *arguments: object) -> None:
+        time.sleep(0.05)
+        commit(self, *arguments)  # type: ignore[arg-type]
+
     with sending(path) as outbox:
         fill(outbox, 5)
         with outbox.changed:
             assert outbox.changed.wait_for(lambda: outbox.sendable == 5, 10.0)
+        assert positions(outbox, 0) == [1, 2, 3, 4, 5]
         outbox.end_sending()
         outbox.adopt(Resumption(Stream(78, 0, boot_id=2), acknowledged=0, repeated=2))
-    with Outbox(path) as outbox:
-        assert outbox.maybe_sent == 0
-        assert [row.doubted for row in outbox.read(0, 10)] == []
+        assert on_disk(path, "SELECT allowed FROM state") == [0]
+        monkeypatch.setattr(Outbox, "_transact", slow)
+        outbox.begin_sending()
+        assert on_disk(path, "SELECT allowed FROM state") == [5]
 
 
 def test_a_full_outbox_is_an_error_and_takes_again_when_there_is_room(path: Path) -> None:
