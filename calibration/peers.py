@@ -20,11 +20,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
-import onnxruntime
 
 from calibration.calibrate import infer
 from calibration.gate import Floats, Gate, judge
 from calibration.lint import Finding, lint
+from calibration.observe import batches, session_with
 from edge_wbc.engines.base import REFERENCE
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
@@ -67,9 +67,9 @@ def beside(
             given, made = Path(scratch, "given.onnx"), Path(scratch, "made.onnx")
             shutil.copy(model.graph, given)  # modelopt 0.47 writes into the file it is given
             make(given, made, calibrating)
-            after = _as_written(made, judging)
-            gate = judge(before, after, truth, model.manifest.labels.names)
-            peers.append(Peer(f"{name} {_version(package)}", gate, lint(onnx.load(made))))
+            graph = onnx.load(made)
+            gate = judge(before, _as_written(graph, judging), truth, model.manifest.labels.names)
+            peers.append(Peer(f"{name} {_version(package)}", gate, lint(graph)))
         progress(done)
     return peers
 
@@ -128,11 +128,8 @@ def _version(package: str) -> str:
     return version
 
 
-def _as_written(graph: Path, crops: Pixels) -> Floats:
+def _as_written(graph: onnx.ModelProto, crops: Pixels) -> Floats:
     """(N, C) probabilities with ONNX Runtime's rewriting off: on, it answers FP16 Q/DQ graphs wrongly, which is not the
     tool's fault."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    batches = (crops[start : start + 32] for start in range(0, len(crops), 32))
-    return np.concatenate([session.run(["probabilities"], {"crops": batch})[0] for batch in batches])
+    ran = batches(session_with(graph, as_written=True), ["probabilities"], crops, lambda done: None)
+    return np.concatenate([probabilities for (probabilities,) in ran])

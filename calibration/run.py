@@ -24,6 +24,7 @@ from calibration.calibrate import (
 from calibration.frames import frames_in, read_frames
 from calibration.half import halve, weights
 from calibration.headroom import overflow
+from calibration.lint import lint
 from calibration.observe import METHODS, observe, range_of
 from calibration.peers import TOOLS, Peer, beside
 from calibration.quantize import floating_operators, quantisable_layers, read_float_graph
@@ -134,12 +135,12 @@ def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
     with progress("calibrating", 2 * len(given.calibrating)) as advance:
         tried = try_methods(given.model, methods, given.calibrating, given.judging, given.truth, advance)
     best = tried[0]
+    floats = read_float_graph(given.model.graph)
     mixing = order.auto_mixed and not best.gate.passed
     layers: list[Layer] = []
     noise: dict[str, dict[str, float]] = {}
     if order.sensitivity or mixing:
-        floats, names = read_float_graph(given.model.graph), given.model.manifest.labels.names
-        trial = Trial(floats, best.ranges, given.judging, given.truth, names)
+        trial = Trial(floats, best.ranges, given.judging, given.truth, given.model.manifest.labels.names)
         with progress("layer by layer", (len(quantisable_layers(floats)) + 3) * len(given.judging)) as advance:
             layers = sensitivity(trial, advance).layers
         if order.sensitivity:
@@ -173,8 +174,8 @@ def _int8(order: Order, given: _Given, out: Path, methods: list[str]) -> int:
         if noise:
             layers_table(layers, noise)
         if peers:
-            peers_table(best, peers)
-    if left := floating_operators(read_float_graph(given.model.graph), set(best.floating)):
+            peers_table([Peer(f"edge-wbc, {best.method}", best.gate, lint(best.graph)), *peers])
+    if left := floating_operators(floats, set(best.floating)):
         say(f"in floating point: {', '.join(left)}")
     if best.floating:
         say(f"{', '.join(best.floating)} chosen on the crops that judge, so a little optimistic")

@@ -48,16 +48,16 @@ def layers_table(layers: Sequence[Layer], noise: Mapping[str, Mapping[str, float
     _console().print(table)
 
 
-def peers_table(best: Tried, peers: Sequence[Peer]) -> None:
+def peers_table(peers: Sequence[Peer]) -> None:
     """Our graph and other tools' at their defaults, a column each: answers beside fp32, then what the linter found."""
-    gates = [best.gate, *(peer.gate for peer in peers)]
-    table = Table("", f"edge-wbc, {best.method}", *(peer.tool for peer in peers), title="Other tools, same crops")
+    gates = [peer.gate for peer in peers]
+    table = Table("", *(peer.tool for peer in peers), title="Other tools, same crops")
     table.add_row("same class as fp32", *(f"{gate.agreement:.2%}" for gate in gates))
     table.add_row("  95 %", *("–".join(f"{end:.1%}" for end in gate.agreement_interval) for gate in gates))
     table.add_row("worst difference", *(f"{gate.worst_difference:.3f}" for gate in gates))
     table.add_row("named rightly", *(f"{sum(item.right_after for item in gate.classes.values())}" for gate in gates))
-    table.add_row("TensorRT refuses", "0", *(f"{peer.refused}" for peer in peers))
-    table.add_row("costs speed there", "0", *(f"{len(peer.findings) - peer.refused}" for peer in peers))
+    table.add_row("TensorRT refuses", *(f"{peer.refused}" for peer in peers))
+    table.add_row("costs speed there", *(f"{len(peer.findings) - peer.refused}" for peer in peers))
     _console().print(table)
 
 

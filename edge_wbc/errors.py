@@ -62,6 +62,11 @@ class OutputFailed(EdgeWbcError):
     exit_code = 5
 
 
+def first_line(error: BaseException) -> str:
+    """Of what a library says, or its error's name where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def reason(error: OSError | ValueError) -> str:
     """What the system says went wrong, as part of a sentence."""
     return (getattr(error, "strerror", None) or str(error)).lower()

@@ -99,8 +99,9 @@ def export(weights_file: Path, out: Path | None, data: Path | None, precision: s
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def verify(data: Path, model: str, as_json: bool) -> int:
     """Hold every engine against the reference, ONNX Runtime, on every labelled cell in DATA."""
+    from edge_wbc.engines.base import LEAST_SAME_LABEL
     from edge_wbc.manifest import load_model
-    from export.verify import LARGEST_DIFFERENCE, LEAST_SAME_LABEL, compare_engines
+    from export.verify import LARGEST_DIFFERENCE, compare_engines
     from training.datasets import read_all
 
     samples = read_all(data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.engines.base import REFERENCE, Engine, beside_reference, open_engine, ready
+from edge_wbc.engines.base import LEAST_SAME_LABEL, REFERENCE, Engine, beside_reference, open_engine, ready
 from edge_wbc.errors import SourceError
 from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
@@ -17,9 +17,6 @@ from training.evaluate import batches, crops_of
 
 LARGEST_DIFFERENCE = 1e-4
 """The gate: no probability of the same fp32 graph may differ by more on any crop."""
-LEAST_SAME_LABEL = 0.999
-"""The gate of INT8 and FP16 graphs, whose values near a step's edge fall to either side: share of crops with the same
-class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,10 +81,7 @@ class Courier:
         while not self.host.online:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
-                raise NoAnswerError(
-                    f"no instrument answered on {self.path} within {timeout_s:g} s; "
-                    "check its cable, its power and the baud rate"
-                )
+                raise NoAnswerError.to_hello(self.path, timeout_s)
             self._step(left_s)
         self._thread.start()
 

@@ -1,8 +1,7 @@
 """Delivery without input or output: each message takes effect once, in order, whatever the line does.
 
-Go-back-N. `Sender` is the host's half and keeps what is not acknowledged; `Receiver`, in `receiver`, is the
-instrument's and remembers only the stream and the last applied sequence number. Time is given, in seconds of any
-steady clock.
+Go-back-N. `Sender` is the host's half and keeps what is not acknowledged; `receiver.Receiver` is the instrument's and
+remembers only the stream and the last applied sequence number. Time is given, in seconds of any steady clock.
 """
 
 from __future__ import annotations
@@ -14,9 +13,6 @@ from itertools import islice
 from firmware_bridge.errors import ProtocolError, QueueFullError
 from firmware_bridge.messages import Ack, Nak, NakReason, reason_name, redelivered
 from firmware_bridge.protocol import OVERHEAD, SEQ_MASK, Frame, encode_frame, seq_distance
-from firmware_bridge.receiver import Receiver
-
-__all__ = ["BITS_PER_BYTE", "RTO_FIRST_S", "RTO_LAST_S", "Receiver", "Sender", "seq_distance"]
 
 RTO_FIRST_S = 0.025
 """Shortest retransmission timeout; from the protocol's design."""

@@ -39,6 +39,13 @@ class PortLostError(LinkError):
 class NoAnswerError(LinkError):
     """Nothing on the port answers HELLO, or the instrument stopped answering."""
 
+    @classmethod
+    def to_hello(cls, port: str, timeout_s: float) -> NoAnswerError:
+        """Nothing answered a greeting for so many seconds."""
+        return cls(
+            f"no instrument answered on {port} within {timeout_s:g} s; check its cable, its power and the baud rate"
+        )
+
 
 class QueueFullError(LinkError):
     """More messages wait for an answer than the queue holds."""

@@ -7,7 +7,6 @@ import os
 import select
 import sys
 import time
-import tty
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from firmware_bridge.errors import LinkError, ProtocolError
 from firmware_bridge.messages import MessageType, Nak, decode_message, reason_name
 from firmware_bridge.ports import stable_name
 from firmware_bridge.protocol import Frame, FrameDecoder
-from firmware_bridge.serving import Printer, stop_signals, symlink
+from firmware_bridge.serving import Printer, offered_port, stop_signals
 from firmware_bridge.transport_url import open_port
 
 _READ_BYTES = 4096
@@ -105,16 +104,7 @@ def monitor(port: str, *, baud: int, link: str | None, as_json: bool) -> None:
         stop = stack.enter_context(stop_signals())
         instrument = open_port(stable_name(port), baud)
         stack.callback(instrument.close)
-        here, host_end = os.openpty()
-        stack.callback(os.close, host_end)
-        stack.callback(os.close, here)
-        tty.setraw(host_end)
-        os.set_blocking(here, False)
-        name = os.ttyname(host_end)
-        if link is not None:
-            stack.enter_context(symlink(name, link))
-        printer.add(json.dumps({"type": "port", "port": name}) if as_json else f"port: {name}")
-        printer.offer()
+        here = stack.enter_context(offered_port(printer, link=link, as_json=as_json))
         began = time.monotonic()
         poll = select.poll()
         for descriptor in (here, instrument.readable, stop):

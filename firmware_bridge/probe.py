@@ -26,10 +26,7 @@ def ask(port: str, *, baud: int = 115200, timeout_s: float = 3.0) -> HelloAck:
         while host.instrument is None:
             now = time.monotonic()
             if now >= deadline:
-                raise NoAnswerError(
-                    f"no instrument answered on {port} within {timeout_s:g} s; "
-                    "check its cable, its power and the baud rate"
-                )
+                raise NoAnswerError.to_hello(port, timeout_s)
             data = host.take(now)
             if data:
                 opened.write(data)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
+import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 
@@ -56,7 +58,30 @@ def stop_signals() -> Iterator[int]:
 
 
 @contextmanager
-def symlink(port: str, link: str) -> Iterator[None]:
+def offered_port(printer: Printer, *, link: str | None, as_json: bool) -> Iterator[int]:
+    """Yield this program's end, non-blocking, of a new pseudo-terminal, whose name is printed for a host to open.
+
+    :param link: also make this path a symbolic link to it.
+    :raises FileExistsError: ``link`` names something that is not a symbolic link.
+    :raises OSError: there is no pseudo-terminal left, or ``link`` cannot be made.
+    """
+    with ExitStack() as stack:
+        # without its own hold on the host's end every read would fail while no host is there
+        here, host_end = os.openpty()
+        stack.callback(os.close, host_end)
+        stack.callback(os.close, here)
+        tty.setraw(host_end)
+        os.set_blocking(here, False)
+        port = os.ttyname(host_end)
+        if link is not None:
+            stack.enter_context(_symlink(port, link))
+        printer.add(json.dumps({"type": "port", "port": port}) if as_json else f"port: {port}")
+        printer.offer()
+        yield here
+
+
+@contextmanager
+def _symlink(port: str, link: str) -> Iterator[None]:
     if os.path.islink(link):
         os.unlink(link)
     elif os.path.exists(link):

@@ -12,14 +12,13 @@ import os
 import select
 import sys
 import time
-import tty
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
-from firmware_bridge.delivery import Receiver, seq_distance
 from firmware_bridge.messages import CellResult, Differential, MessageType
-from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
-from firmware_bridge.serving import Printer, stop_signals, symlink
+from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame, seq_distance
+from firmware_bridge.receiver import Receiver
+from firmware_bridge.serving import Printer, offered_port, stop_signals
 
 _READ_BYTES = 4096
 _IDLE_S = 0.01
@@ -135,19 +134,7 @@ def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = Fa
     simulator = Simulator(as_json=as_json, quiet=quiet)
     with suppress(BrokenPipeError):
         printer = Printer(sys.stdout.fileno())
-        with ExitStack() as stack:
-            stop = stack.enter_context(stop_signals())
-            # without its own hold on the host's end every read would fail while no host is there
-            instrument_end, host_end = os.openpty()
-            stack.callback(os.close, host_end)
-            stack.callback(os.close, instrument_end)
-            tty.setraw(host_end)
-            os.set_blocking(instrument_end, False)
-            port = os.ttyname(host_end)
-            if link is not None:
-                stack.enter_context(symlink(port, link))
-            printer.add(json.dumps({"type": "port", "port": port}) if as_json else f"port: {port}")
-            printer.offer()
+        with stop_signals() as stop, offered_port(printer, link=link, as_json=as_json) as instrument_end:
             _serve(simulator, instrument_end, stop, printer)
         printer.add(*simulator.lines, simulator.totals())
         printer.finish()

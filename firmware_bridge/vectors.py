@@ -11,7 +11,6 @@ import zlib
 from dataclasses import asdict
 from typing import Any
 
-from firmware_bridge.delivery import Receiver
 from firmware_bridge.messages import (
     SCHEMA_HASH,
     VERSION_MAJOR,
@@ -28,6 +27,7 @@ from firmware_bridge.messages import (
     Persistence,
 )
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.receiver import Receiver
 
 _CELL = CellResult(7, 1_767_225_600_000_000_000, "basophil", 0.75, (12, 34, 80, 96))
 _HELLO = Hello(VERSION_MAJOR, VERSION_MINOR, 0, SCHEMA_HASH, 0x11223344)

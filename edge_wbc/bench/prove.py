@@ -15,22 +15,20 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_wbc.bench.board import Board, PowerMeter, look, throttled
-from edge_wbc.engines.base import ENGINES, REFERENCE, Engine, installed, open_engine
+from edge_wbc.classify import LARGEST_BATCH, cut
+from edge_wbc.engines.base import ENGINES, LEAST_SAME_LABEL, REFERENCE, Engine, installed, open_engine
 from edge_wbc.engines.tensorrt import TensorrtEngine
 from edge_wbc.errors import EdgeWbcError, SourceError
 from edge_wbc.golden import golden_crops
-from edge_wbc.manifest import Model, load_model, shipped
+from edge_wbc.manifest import InputGroup, Model, load_model, shipped
 from edge_wbc.metrics import percentiles_ms
 from edge_wbc.sources.files import images_below, read_image
 from edge_wbc.types import Pixels
-from edge_wbc.vision.crop import crop
 from edge_wbc.vision.locate import locate_one
 
-LEAST_SAME = 0.999
-"""Share of crops that an engine must name as the reference does, both running the same graph; as ``verify`` asks."""
 WARM_UP = 20
-BATCHES = (1, 8)
-"""Crops a call: a live field with one cell, and ``classify.LARGEST_BATCH``."""
+BATCHES = (1, LARGEST_BATCH)
+"""Crops a call: a live field with one cell, and several fields together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Beside:
 
     @property
     def passed(self) -> bool:
-        return self.same >= LEAST_SAME * self.crops
+        return self.same >= LEAST_SAME_LABEL * self.crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +92,16 @@ def prove(seconds: float, cells: Sequence[Path], progress: Callable[[int, str], 
     :param progress: called before each with how many are done, and with what is next.
     """
     engines = engines_here()
+    made: dict[InputGroup, dict[str, Pixels]] = {}
     for i, name in enumerate(shipped()):
         model = load_model(name)
-        crops = {"golden": golden_crops(model.manifest.input.size_px, model.manifest.input.margin)}
-        if cells:
-            crops["real"] = _cut(cells, model)
+        expected = model.manifest.input
         with closing(open_engine(REFERENCE, model)) as reference:
+            if expected not in made:
+                made[expected] = {"golden": golden_crops(expected.size_px, expected.margin)}
+                if cells:
+                    made[expected]["real"] = _cut(cells, reference)
+            crops = made[expected]
             known = {kind: _answers(reference, of) for kind, of in crops.items()}
         for j, engine in enumerate(engines):
             progress(i * len(engines) + j, f"{name} on {engine}")
@@ -138,8 +140,7 @@ def _proved(
 
 def _answers(engine: Engine, crops: Pixels) -> npt.NDArray[np.float32]:
     """(N, C) probabilities."""
-    largest = BATCHES[-1]
-    batches = (crops[start : start + largest] for start in range(0, len(crops), largest))
+    batches = (crops[start : start + LARGEST_BATCH] for start in range(0, len(crops), LARGEST_BATCH))
     return np.concatenate([engine.infer(batch).probabilities for batch in batches])
 
 
@@ -166,14 +167,9 @@ def _timed(engine: Engine, crops: Pixels, seconds: float) -> Timing:
     return Timing(len(crops), len(taken), percentiles_ms(taken, (50, 90, 99)), meter.mean_mw)
 
 
-def _cut(images: Sequence[Path], model: Model) -> Pixels:
+def _cut(images: Sequence[Path], engine: Engine) -> Pixels:
     """uint8 (N, S, S, 3) BGR."""
-    expected = model.manifest.input
-    cut = []
-    for path in images:
-        pixels = read_image(path)
-        cut.append(crop(pixels, locate_one(pixels).box, expected.size_px, margin=expected.margin))
-    return np.stack(cut)
+    return np.concatenate([cut([(pixels, locate_one(pixels))], engine) for pixels in map(read_image, images)])
 
 
 def images_of(folder: Path) -> list[Path]:

@@ -45,7 +45,7 @@ class Check:
 @click.option("--json", "as_json", is_flag=True, help="Print the checks, or the report, as one JSON object.")
 def doctor(prove: bool, cells: Path | None, report: Path, smoke: bool, as_json: bool) -> int:
     """What is here, what is missing, what to type next."""
-    checks = [*_machine(), *_packages(), *_models(), *_engines(), *_cameras(), *_ports()]
+    checks = [*_machine(), *_packages(), *_models(), *_engines(), *_gstreamer(), *_argus(), *_cameras(), *_ports()]
     if prove:
         from edge_wbc.cli.prove import prove_all
 
@@ -190,13 +190,11 @@ def _argus() -> list[Check]:
 def _cameras() -> list[Check]:
     from edge_wbc.cli.sources import cameras
 
-    checks = [*_gstreamer(), *_argus()]
+    checks = []
     for camera in cameras():
         fix = "" if camera["readable"] else "sudo usermod -aG video $USER, then log in again"
         checks.append(Check("camera", camera["readable"], f"{camera['uri']} {camera['name']}", fix))
-    if not any(check.what == "camera" for check in checks):
-        checks.append(Check("camera", None, "none found; images, videos and smear:// work without"))
-    return checks
+    return checks or [Check("camera", None, "none found; images, videos and smear:// work without")]
 
 
 def _ports() -> list[Check]:

@@ -30,8 +30,7 @@ def prove_all(checks: list[dict[str, Any]], cells: Path | None, report: Path, sm
     """
     from edge_wbc.bench import prove as proving
     from edge_wbc.bench.compare import machine
-    from edge_wbc.errors import OutputFailed, reason
-    from edge_wbc.files import replace_whole
+    from edge_wbc.files import write_whole
 
     images = proving.images_of(cells) if cells else []
     started = machine()
@@ -51,10 +50,8 @@ def prove_all(checks: list[dict[str, Any]], cells: Path | None, report: Path, sm
         "passed": all(proof.passed for proof in proofs),
         "notice": "Research use only. Not for diagnosis.",
     }
-    try:
-        replace_whole(report, f"{json.dumps(content, indent=1, ensure_ascii=False)}\n".encode())
-    except OSError as error:
-        raise OutputFailed(f"--report {report}: {reason(error)}; name a file that can be written") from None
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_whole(report, f"{text}\n".encode(), "name a file that can be written")
     if as_json:
         print_json(content)
     else:

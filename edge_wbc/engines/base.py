@@ -75,6 +75,10 @@ entry-point group ``edge_wbc.engines``."""
 REFERENCE = "onnxruntime"
 """The engine that the others, and graphs of lower precision, are held against."""
 
+LEAST_SAME_LABEL = 0.999
+"""The gate of engines that run the same graph, and of INT8 and FP16 graphs, whose values near a step's edge fall to
+either side: share of crops with the same class."""
+
 
 def open_engine(name: str, model: Model, threads: int | None = None) -> Engine:
     """Load a model into an engine.

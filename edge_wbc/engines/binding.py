@@ -13,7 +13,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from edge_wbc.errors import EnvironmentMissing
+from edge_wbc.errors import EnvironmentMissing, first_line
 
 OLDEST = (10, 3)
 """JetPack 6.1's."""
@@ -42,7 +42,7 @@ def tensorrt() -> Any:
     try:
         trt = importlib.import_module("tensorrt")
     except (ImportError, OSError) as error:
-        raise EnvironmentMissing(f"TensorRT can't be loaded ({_first(error)}); {_HOW}") from None
+        raise EnvironmentMissing(f"TensorRT can't be loaded ({first_line(error)}); {_HOW}") from None
     if not hasattr(trt, "Builder") or version(trt) < OLDEST:
         found = getattr(trt, "__version__", "of no version")
         raise EnvironmentMissing(f"TensorRT {found} can't be used; 10.3 or later is needed, and {_HOW}")
@@ -126,7 +126,3 @@ def _hidden() -> str:
     return (
         "the system has it, this virtual environment hides it; make it anew with python3 -m venv --system-site-packages"
     )
-
-
-def _first(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.errors import EnvironmentMissing, GpuError
+from edge_wbc.errors import EnvironmentMissing, GpuError, first_line
 
 T = TypeVar("T")
 
@@ -57,8 +57,8 @@ def device() -> Device:
         )
     except driver.Error as error:
         raise EnvironmentMissing(
-            f"the NVIDIA driver finds no GPU ({_first(error)}); see whether nvidia-smi or tegrastats runs, and start a "
-            "container with --runtime nvidia"
+            f"the NVIDIA driver finds no GPU ({first_line(error)}); see whether nvidia-smi or tegrastats runs, and "
+            "start a container with --runtime nvidia"
         ) from None
 
 
@@ -125,7 +125,7 @@ class Gpu:
 
     def failed(self, error: Exception, doing: str) -> GpuError:
         """One of ``error`` in words; pycuda's message names the call of CUDA."""
-        said = f"{doing} failed: {_first(error)}"
+        said = f"{doing} failed: {first_line(error)}"
         if isinstance(error, self._driver.MemoryError):
             return GpuError(f"{said}; end other programs that use the GPU's memory, then start again")
         return GpuError(f"{said}; start again, and if it happens again restart the device")
@@ -177,8 +177,8 @@ def _driver() -> Any:
         return importlib.import_module("pycuda.driver")
     except ImportError as error:
         raise EnvironmentMissing(
-            f"the NVIDIA driver can't be loaded ({_first(error)}); on a Jetson it comes with JetPack, and a container "
-            "needs --runtime nvidia"
+            f"the NVIDIA driver can't be loaded ({first_line(error)}); on a Jetson it comes with JetPack, and a "
+            "container needs --runtime nvidia"
         ) from None
 
 
@@ -188,7 +188,3 @@ def _version(number: int) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
-
-
-def _first(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
-from edge_wbc.errors import EnvironmentMissing, GpuError
+from edge_wbc.errors import EnvironmentMissing, GpuError, first_line
 
 
 def bindings() -> Any:
@@ -23,9 +23,9 @@ def bindings() -> Any:
     try:
         return importlib.import_module("cuda.bindings.driver")
     except (ImportError, OSError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise EnvironmentMissing(
-            f"cuda-bindings can't be loaded ({said}); install the major version of the device's CUDA, or uninstall it"
+            f"cuda-bindings can't be loaded ({first_line(error)}); install the major version of the device's CUDA, "
+            "or uninstall it"
         ) from None
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.delivery import Receiver, Sender, seq_distance
+from firmware_bridge.delivery import Sender
 from firmware_bridge.errors import ProtocolError, QueueFullError
 from firmware_bridge.messages import (
     SCHEMA_HASH,
@@ -24,7 +24,8 @@ from firmware_bridge.messages import (
     NewStream,
     decode_message,
 )
-from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame, seq_distance
+from firmware_bridge.receiver import Receiver
 
 BAUD = 115200
 WINDOW = 300

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from firmware_bridge import outbox as outbox_module
-from firmware_bridge.delivery import Receiver
 from firmware_bridge.host import Host
 from firmware_bridge.messages import SCHEMA_HASH, CellResult, Hello, MessageType, NewStream, Persistence, is_sequenced
 from firmware_bridge.outbox import Outbox
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.receiver import Receiver
 
 WINDOW = 160
 FAULTS = st.lists(st.sampled_from(["", "", "", "drop", "double", "flip", "delay"]), min_size=1, max_size=12)

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.delivery import Receiver
 from firmware_bridge.firmware import generate
 from firmware_bridge.messages import (
     COUNTED_LABELS,
@@ -33,6 +32,7 @@ from firmware_bridge.messages import (
     decode_message,
 )
 from firmware_bridge.protocol import MAX_PAYLOAD, Frame, FrameDecoder, encode_frame
+from firmware_bridge.receiver import Receiver
 from tests.firmware_bridge.firmware.checks import cell, connection_check, crc_check, dedupe_check, greeted
 from tests.firmware_bridge.firmware.library import CDecoder, CReceiver, Library
 

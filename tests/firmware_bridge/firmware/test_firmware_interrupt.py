@@ -76,6 +76,18 @@ class Debugger:
         self._socket.close()
 
 
+def into_interrupt(board: Board, debugger: Debugger, interrupt: int, instructions: int) -> None:
+    """Send a byte, and stop the board so many instructions into the interrupt that it raises."""
+    debugger.stop()
+    assert debugger.ask(f"Z0,{interrupt:x},2") == "OK"
+    debugger.tell("c")
+    board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
+    debugger.reach()
+    assert debugger.ask(f"z0,{interrupt:x},2") == "OK"
+    for _ in range(instructions):
+        debugger.ask("s")
+
+
 def every_instruction_check(name: str, folder: Path) -> None:
     """Send a byte, and another after each number of instructions of the interrupt; both must reach the ring."""
     with Board(name, folder) as board, Debugger(board) as debugger:
@@ -90,14 +102,7 @@ def every_instruction_check(name: str, folder: Path) -> None:
             time.sleep(_SETTLES_S)
         expected = taken_bytes()
         for instructions in range(_INSTRUCTIONS):
-            debugger.stop()
-            assert debugger.ask(f"Z0,{interrupt:x},2") == "OK"
-            debugger.tell("c")
-            board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
-            debugger.reach()
-            assert debugger.ask(f"z0,{interrupt:x},2") == "OK"
-            for _ in range(instructions):
-                debugger.ask("s")
+            into_interrupt(board, debugger, interrupt, instructions)
             # where the byte before has not been read yet, this one waits outside
             board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
             debugger.tell("c")
@@ -122,14 +127,7 @@ def test_a_reset_at_any_instruction_of_the_interrupt_leaves_the_board_listening(
         debugger.tell("c")
         listens("no")
         for instructions in range(0, _INSTRUCTIONS, 2):
-            debugger.stop()
-            assert debugger.ask(f"Z0,{interrupt:x},2") == "OK"
-            debugger.tell("c")
-            board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
-            debugger.reach()
-            assert debugger.ask(f"z0,{interrupt:x},2") == "OK"
-            for _ in range(instructions):
-                debugger.ask("s")
+            into_interrupt(board, debugger, interrupt, instructions)
             board.relay.hand_over(b"\1", _ARRIVES_WITHIN_S)
             board.reset()
             debugger.tell("c")
