@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     )
     from firmware_bridge.events import Connected, Disconnected, Event, InDoubt, LinkCounters
     from firmware_bridge.link import Instrument, InstrumentLink
-    from firmware_bridge.messages import COUNTED_LABELS, LABEL_CODES, UNIDENTIFIED, CellResult, Differential
+    from firmware_bridge.messages import CellResult, Differential
     from firmware_bridge.outbox import Outbox
     from firmware_bridge.ports import PortInfo, default_outbox, list_ports
+    from firmware_bridge.schema import COUNTED_LABELS, LABEL_CODES, UNIDENTIFIED
     from firmware_bridge.store import Doubt
 
 __all__ = [
@@ -65,7 +66,8 @@ __all__ = [
 _MODULES = {
     "events": ("Connected", "Disconnected", "Event", "InDoubt", "LinkCounters"),
     "link": ("Instrument", "InstrumentLink"),
-    "messages": ("COUNTED_LABELS", "LABEL_CODES", "UNIDENTIFIED", "CellResult", "Differential"),
+    "messages": ("CellResult", "Differential"),
+    "schema": ("COUNTED_LABELS", "LABEL_CODES", "UNIDENTIFIED"),
     "outbox": ("Outbox",),
     "ports": ("PortInfo", "default_outbox", "list_ports"),
     "store": ("Doubt",),

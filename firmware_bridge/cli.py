@@ -112,7 +112,7 @@ def send_command(
 ) -> int:
     """Send results with LABEL to the instrument on PORT and wait until they are acknowledged."""
     from firmware_bridge import CellResult, Instrument
-    from firmware_bridge.messages import LABEL_CODES
+    from firmware_bridge.schema import LABEL_CODES
 
     if label not in LABEL_CODES:
         raise click.UsageError(f"there is no label {label!r}; use one of {', '.join(LABEL_CODES)}")

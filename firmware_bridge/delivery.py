@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from firmware_bridge.errors import ProtocolError, QueueFullError
-from firmware_bridge.messages import Ack, Nak, NakReason, reason_name, redelivered
+from firmware_bridge.messages import Ack, Nak, redelivered
 from firmware_bridge.protocol import OVERHEAD, SEQ_MASK, Frame, encode_frame, seq_distance
+from firmware_bridge.schema import NakReason, reason_name
 
 RTO_FIRST_S = 0.025
 """Shortest retransmission timeout; from the protocol's design."""

@@ -7,24 +7,10 @@ from enum import Enum
 
 from firmware_bridge.delivery import Sender
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.messages import (
-    SCHEMA,
-    SCHEMA_HASH,
-    VERSION_MAJOR,
-    VERSION_MINOR,
-    Ack,
-    Hello,
-    HelloAck,
-    Message,
-    Nak,
-    NakReason,
-    NewStream,
-    decode_message,
-    reason_name,
-    redelivered,
-)
+from firmware_bridge.messages import Ack, Hello, HelloAck, Message, Nak, NewStream, decode_message, redelivered
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.resume import decide
+from firmware_bridge.schema import SCHEMA, SCHEMA_HASH, VERSION_MAJOR, VERSION_MINOR, NakReason, reason_name
 from firmware_bridge.store import Doubt, Store, random_id
 
 GREETING_PERIOD_S = 0.25

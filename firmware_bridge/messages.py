@@ -1,159 +1,32 @@
-"""The messages that frames carry. One table, `SCHEMA`, gives every field its place and size.
-
-Numbers are assigned to every message of the protocol; those without a row in `SCHEMA` are not implemented
-yet.
-"""
+"""The messages that frames carry, as values: fields ↔ payload. `schema` has the table."""
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
 from firmware_bridge.errors import ProtocolError
-
-VERSION_MAJOR, VERSION_MINOR = 1, 0
-"""Version of the protocol. Ends that differ in the major number do not talk."""
-
-
-class MessageType(IntEnum):
-    """The number of every message. 0x10 … 0x1F are sequenced: they take a seq and are applied in order,
-    once.
-    """
-
-    HELLO = 0x01
-    HELLO_ACK = 0x02
-    NEW_STREAM = 0x03
-    ACK = 0x04
-    NAK = 0x05
-    HEARTBEAT = 0x06
-    TIME_SYNC = 0x07
-    LOG = 0x08
-    EVENT = 0x09
-    STOP = 0x0A
-    COMMAND_DONE = 0x0B
-    CELL_RESULT = 0x10
-    DIFFERENTIAL = 0x11
-    COMMAND = 0x12
-
-
-def is_sequenced(kind: int) -> bool:
-    """Whether a message of this type, known or not, takes a sequence number."""
-    return 0x10 <= kind <= 0x1F
-
-
-class NakReason(IntEnum):
-    """Why the instrument refused. Only a gap is mended by sending again."""
-
-    GAP = 1
-    UNSUPPORTED = 2
-    MALFORMED = 3
-    NO_STREAM = 4
-    VERSION = 5
-
-
-def reason_name(reason: int) -> str:
-    """Return a reason in words, or its number where it is not of this version."""
-    try:
-        return NakReason(reason).name.lower()
-    except ValueError:
-        return str(reason)
-
-
-class Persistence(IntEnum):
-    """What the instrument remembers over a loss of power, told in HELLO_ACK."""
-
-    ATOMIC = 1
-    COMMIT_BEFORE = 2
-    RAM_ONLY = 3
-
-
-UNIDENTIFIED = "unidentified"
-
-LABEL_CODES: Mapping[str, int] = {
-    "neutrophil": 1,
-    "eosinophil": 2,
-    "basophil": 3,
-    "lymphocyte": 4,
-    "monocyte": 5,
-    "immature granulocyte": 6,
-    "erythroblast": 7,
-    "platelet": 8,
-    "not_a_cell": 9,
-    UNIDENTIFIED: 255,
-}
-"""Label names and their fixed codes on the wire."""
+from firmware_bridge.protocol import MAX_PAYLOAD
+from firmware_bridge.schema import (
+    COUNTED_LABELS,
+    FLAG_REDELIVERED,
+    FLAG_UNIDENTIFIED,
+    LABEL_CODES,
+    REST,
+    SCHEMA,
+    UNIDENTIFIED,
+    EventCode,
+    MessageType,
+)
 
 _LABEL_NAMES = {code: name for name, code in LABEL_CODES.items()}
-
-COUNTED_LABELS = tuple(name for name in LABEL_CODES if name != UNIDENTIFIED)
-"""The labels a DIFFERENTIAL counts, in the order of their fields."""
-
-_FLAG_UNIDENTIFIED = 0x01
-_FLAG_REDELIVERED = 0x02
 _U16_MAX = 0xFFFF
 
-SCHEMA: Mapping[MessageType, tuple[tuple[str, str], ...]] = {
-    MessageType.HELLO: (
-        ("version_major", "B"),
-        ("version_minor", "B"),
-        ("capabilities", "I"),
-        ("schema_hash", "I"),
-        ("stream_id", "I"),
-    ),
-    MessageType.HELLO_ACK: (
-        ("version_major", "B"),
-        ("version_minor", "B"),
-        ("capabilities", "I"),
-        ("unique_id", "12s"),
-        ("firmware_version", "3s"),
-        ("boot_id", "I"),
-        ("stream_id", "I"),
-        ("last_applied_seq", "I"),
-        ("window_bytes", "H"),
-        ("largest_payload", "B"),
-        ("persistence", "B"),
-    ),
-    MessageType.NEW_STREAM: (("stream_id", "I"),),
-    MessageType.ACK: (("seq", "I"), ("window_bytes", "H")),
-    MessageType.NAK: (("reason", "B"), ("expected_seq", "I")),
-    MessageType.CELL_RESULT: (
-        ("cell_id", "I"),
-        ("time_ns", "Q"),
-        ("label", "B"),
-        ("flags", "B"),
-        ("probability", "H"),
-        ("box_xmin", "H"),
-        ("box_ymin", "H"),
-        ("box_width", "H"),
-        ("box_height", "H"),
-    ),
-    MessageType.DIFFERENTIAL: (
-        *((name, "I") for name in COUNTED_LABELS),
-        ("total", "I"),
-        ("unidentified", "I"),
-    ),
+_STRUCTS = {
+    kind: struct.Struct("<" + "".join(code for _, code in fields if code != REST)) for kind, fields in SCHEMA.items()
 }
-"""Fields of every implemented message in wire order, as (name, `struct` code); little-endian, no padding."""
-
-_STRUCTS = {kind: struct.Struct("<" + "".join(code for _, code in fields)) for kind, fields in SCHEMA.items()}
-
-SCHEMA_HASH = zlib.crc32(
-    repr(
-        [
-            [(kind.name, int(kind), fields) for kind, fields in SCHEMA.items()],
-            list(LABEL_CODES.items()),
-            [(reason.name, int(reason)) for reason in NakReason],
-        ]
-    ).encode()
-)
-"""CRC-32 of the table, the label codes and the reasons; sent in HELLO so that two different tables never
-talk.
-"""
-
 
 _FLAGS_AT = struct.calcsize("<IQB")
 
@@ -269,9 +142,9 @@ class CellResult:
         code = LABEL_CODES.get(self.label)
         if code is None:
             raise ProtocolError(f"there is no label {self.label!r}; use one of {', '.join(LABEL_CODES)}")
-        flags = _FLAG_UNIDENTIFIED if self.label == UNIDENTIFIED else 0
+        flags = FLAG_UNIDENTIFIED if self.label == UNIDENTIFIED else 0
         if self.redelivered:
-            flags |= _FLAG_REDELIVERED
+            flags |= FLAG_REDELIVERED
         try:
             steps = round(min(max(self.probability, 0.0), 1.0) * _U16_MAX)
             xmin, ymin, width, height = (min(max(int(value), 0), _U16_MAX) for value in self.box)
@@ -303,17 +176,147 @@ class Differential:
         return _pack(self.TYPE, (*(self.counts.get(name, 0) for name in COUNTED_LABELS), self.total, self.unidentified))
 
 
+@dataclass(frozen=True, slots=True)
+class Heartbeat(_Plain):
+    """Both ways: the sender is alive, and what it has received so far.
+
+    ``uptime_ms`` since its start. ``frames`` that checked, ``crc_errors``, ``dropped`` (not COBS, too short or too
+    long) and ``overruns`` (bytes lost because nobody read them in time), all modulo 2³².
+    """
+
+    TYPE: ClassVar[MessageType] = MessageType.HEARTBEAT
+    uptime_ms: int
+    frames: int
+    crc_errors: int
+    dropped: int
+    overruns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSync(_Plain):
+    """Both ways: the host's question with ``host_sent_ns`` of its own clock and zeros, and the answer with the
+    instrument's clock in ms since its start when the question came and when the answer left.
+    """
+
+    TYPE: ClassVar[MessageType] = MessageType.TIME_SYNC
+    host_sent_ns: int
+    received_ms: int
+    sent_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Instrument → host: a line for people, which may get lost. At most 63 bytes of UTF-8 are sent."""
+
+    TYPE: ClassVar[MessageType] = MessageType.LOG
+    level: int
+    text: str
+
+    def encode(self) -> bytes:
+        """Return the payload, the text cut to what fits.
+
+        :raises ProtocolError: the level does not fit.
+        """
+        text = self.text.encode()[: MAX_PAYLOAD - _STRUCTS[self.TYPE].size]
+        return _pack(self.TYPE, (self.level,)) + text.decode(errors="ignore").encode()
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentEvent(_Plain):
+    """Instrument → host: something happened there.
+
+    ``event`` is an `EventCode` or the instrument's own from 0x80 on, ``source`` which button or switch, ``time_ms``
+    the instrument's clock. Its number travels as the frame's seq.
+    """
+
+    TYPE: ClassVar[MessageType] = MessageType.EVENT
+    event: int
+    source: int
+    value: int
+    time_ms: int
+
+    @property
+    def name(self) -> str:
+        """The event in words."""
+        try:
+            return EventCode(self.event).name.lower()
+        except ValueError:
+            return f"event {self.event}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop(_Plain):
+    """Host → instrument, and back when it has stopped: end what moves, and carry out no command up to ``number`` of
+    ``issuer``. ``stop`` tells one from the next.
+    """
+
+    TYPE: ClassVar[MessageType] = MessageType.STOP
+    stop: int
+    issuer: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDone(_Plain):
+    """Instrument → host: how far a command has come. ``detail`` is the instrument's own word on it."""
+
+    TYPE: ClassVar[MessageType] = MessageType.COMMAND_DONE
+    issuer: int
+    number: int
+    status: int
+    detail: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command(_Plain):
+    """Host → instrument: do this within ``deadline_ms`` from now, once.
+
+    ``issuer`` is a random number of the host's link that is not 0, ``number`` rises by one a command. What the
+    arguments mean is told at `Opcode`.
+    """
+
+    TYPE: ClassVar[MessageType] = MessageType.COMMAND
+    issuer: int
+    number: int
+    opcode: int
+    deadline_ms: int
+    argument_1: int
+    argument_2: int
+    argument_3: int
+
+
 def redelivered(kind: int, payload: bytes) -> bytes:
     """Return the payload with its flag set that it may have taken effect before; a DIFFERENTIAL has no flag."""
     if kind != MessageType.CELL_RESULT:
         return payload
     flagged = bytearray(payload)
-    flagged[_FLAGS_AT] |= _FLAG_REDELIVERED
+    flagged[_FLAGS_AT] |= FLAG_REDELIVERED
     return bytes(flagged)
 
 
-Message: TypeAlias = Hello | HelloAck | NewStream | Ack | Nak | CellResult | Differential
-_PLAIN = {cls.TYPE: cls for cls in (Hello, HelloAck, NewStream, Ack, Nak)}
+Message: TypeAlias = (
+    Hello
+    | HelloAck
+    | NewStream
+    | Ack
+    | Nak
+    | CellResult
+    | Differential
+    | Heartbeat
+    | TimeSync
+    | Log
+    | InstrumentEvent
+    | Stop
+    | CommandDone
+    | Command
+)
+_PLAIN = {
+    cls.TYPE: cls
+    for cls in (
+        *(Hello, HelloAck, NewStream, Ack, Nak),
+        *(Heartbeat, TimeSync, InstrumentEvent, Stop, CommandDone, Command),
+    )
+}
 
 
 def decode_message(kind: int, payload: bytes) -> Message:
@@ -323,6 +326,8 @@ def decode_message(kind: int, payload: bytes) -> Message:
         or a label or a flag means nothing.
     """
     try:
+        if kind == MessageType.LOG:
+            return _log(payload)
         values = _STRUCTS[MessageType(kind)].unpack(payload)
     except (KeyError, ValueError) as error:
         raise ProtocolError(f"message type 0x{kind:02x} is unknown; bring both ends to one version") from error
@@ -336,10 +341,15 @@ def decode_message(kind: int, payload: bytes) -> Message:
     return _PLAIN[MessageType(kind)](*values)
 
 
+def _log(payload: bytes) -> Log:
+    (level,) = _STRUCTS[MessageType.LOG].unpack(payload[:1])
+    return Log(level, payload[1:].decode(errors="replace"))
+
+
 def _cell_result(values: tuple[int, ...]) -> CellResult:
     cell_id, time_ns, code, flags, steps, xmin, ymin, width, height = values
     label = _LABEL_NAMES.get(code)
-    if label is None or bool(flags & _FLAG_UNIDENTIFIED) != (label == UNIDENTIFIED):
+    if label is None or bool(flags & FLAG_UNIDENTIFIED) != (label == UNIDENTIFIED):
         raise ProtocolError(f"label code {code} with flags {flags} is unknown; bring both ends to one version")
-    redelivered = bool(flags & _FLAG_REDELIVERED)
+    redelivered = bool(flags & FLAG_REDELIVERED)
     return CellResult(cell_id, time_ns, label, steps / _U16_MAX, (xmin, ymin, width, height), redelivered)

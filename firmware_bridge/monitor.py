@@ -13,9 +13,10 @@ from dataclasses import asdict
 from typing import Any
 
 from firmware_bridge.errors import LinkError, ProtocolError
-from firmware_bridge.messages import MessageType, Nak, decode_message, reason_name
+from firmware_bridge.messages import Nak, decode_message
 from firmware_bridge.ports import stable_name
 from firmware_bridge.protocol import Frame, FrameDecoder
+from firmware_bridge.schema import MessageType, reason_name
 from firmware_bridge.serving import Printer, offered_port, stop_signals
 from firmware_bridge.transport_url import open_port
 

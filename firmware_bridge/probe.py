@@ -7,8 +7,9 @@ from typing import Any
 
 from firmware_bridge.errors import NoAnswerError
 from firmware_bridge.host import Host
-from firmware_bridge.messages import HelloAck, Persistence
+from firmware_bridge.messages import HelloAck
 from firmware_bridge.ports import stable_name
+from firmware_bridge.schema import Persistence
 from firmware_bridge.store import MemoryStore
 from firmware_bridge.transport_url import open_port
 

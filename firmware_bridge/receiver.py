@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.messages import (
+from firmware_bridge.messages import Ack, CellResult, Differential, Hello, HelloAck, Nak, NewStream, decode_message
+from firmware_bridge.protocol import MAX_PAYLOAD, SEQ_MASK, Frame, seq_distance
+from firmware_bridge.schema import (
     SCHEMA_HASH,
     VERSION_MAJOR,
     VERSION_MINOR,
-    Ack,
-    CellResult,
-    Differential,
-    Hello,
-    HelloAck,
     MessageType,
-    Nak,
     NakReason,
-    NewStream,
     Persistence,
-    decode_message,
     is_sequenced,
 )
-from firmware_bridge.protocol import MAX_PAYLOAD, SEQ_MASK, Frame, seq_distance
 
 
 class Receiver:

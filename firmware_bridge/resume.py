@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.messages import HelloAck, Persistence
+from firmware_bridge.messages import HelloAck
 from firmware_bridge.protocol import seq_distance
+from firmware_bridge.schema import Persistence
 from firmware_bridge.store import Resumption, Stream
 
 

@@ -15,9 +15,10 @@ import time
 from collections import Counter
 from contextlib import suppress
 
-from firmware_bridge.messages import CellResult, Differential, MessageType
+from firmware_bridge.messages import CellResult, Differential
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame, seq_distance
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import MessageType
 from firmware_bridge.serving import Printer, offered_port, stop_signals
 
 _READ_BYTES = 4096

@@ -12,22 +12,35 @@ from dataclasses import asdict
 from typing import Any
 
 from firmware_bridge.messages import (
-    SCHEMA_HASH,
-    VERSION_MAJOR,
-    VERSION_MINOR,
     Ack,
     CellResult,
+    Command,
+    CommandDone,
     Differential,
+    Heartbeat,
     Hello,
     HelloAck,
+    InstrumentEvent,
+    Log,
     Message,
     Nak,
-    NakReason,
     NewStream,
-    Persistence,
+    Stop,
+    TimeSync,
 )
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import (
+    SCHEMA_HASH,
+    VERSION_MAJOR,
+    VERSION_MINOR,
+    CommandStatus,
+    EventCode,
+    LogLevel,
+    NakReason,
+    Opcode,
+    Persistence,
+)
 
 _CELL = CellResult(7, 1_767_225_600_000_000_000, "basophil", 0.75, (12, 34, 80, 96))
 _HELLO = Hello(VERSION_MAJOR, VERSION_MINOR, 0, SCHEMA_HASH, 0x11223344)
@@ -48,6 +61,15 @@ MESSAGES: dict[str, Message] = {
     "CELL_RESULT": _CELL,
     "CELL_RESULT, redelivered": CellResult(8, 1, "monocyte", 1.0, (0, 0, 65535, 65535), redelivered=True),
     "CELL_RESULT, unidentified": CellResult(9, 2, "unidentified", 0.0, (1, 2, 3, 4)),
+    "HEARTBEAT": Heartbeat(60_000, 1234, 5, 6, 70),
+    "TIME_SYNC": TimeSync(123_456_789_012, 4_000, 4_001),
+    "LOG": Log(LogLevel.WARNING, "lamp at 91 °C"),
+    "LOG, without text": Log(LogLevel.INFO, ""),
+    "EVENT": InstrumentEvent(EventCode.BUTTON, 1, 1, 60_001),
+    "EVENT, of the instrument's own": InstrumentEvent(0x80, 0, -1, 0xFFFFFFFF),
+    "STOP": Stop(3, 0xBEEF, 17),
+    "COMMAND": Command(0xBEEF, 17, Opcode.STAGE_MOVE, 2_500, 1_000_000, -2_000_000, 0),
+    "COMMAND_DONE": CommandDone(0xBEEF, 17, CommandStatus.DONE, -7),
     "DIFFERENTIAL": Differential({"neutrophil": 120, "lymphocyte": 62, "basophil": 1}, 183, 4),
 }
 

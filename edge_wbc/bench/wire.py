@@ -11,8 +11,9 @@ import serial
 
 from edge_wbc.errors import EnvironmentMissing
 from edge_wbc.types import LABELS, Box
-from firmware_bridge.messages import SCHEMA_HASH, VERSION_MAJOR, VERSION_MINOR, CellResult, Hello, NewStream
+from firmware_bridge.messages import CellResult, Hello, NewStream
 from firmware_bridge.protocol import Frame, encode_frame
+from firmware_bridge.schema import SCHEMA_HASH, VERSION_MAJOR, VERSION_MINOR
 
 CONNECTION = 1
 STREAM = 1

@@ -18,10 +18,11 @@ import traceback
 from pathlib import Path
 
 from firmware_bridge.host import Host
-from firmware_bridge.messages import CellResult, MessageType, Persistence
+from firmware_bridge.messages import CellResult
 from firmware_bridge.outbox import Outbox
 from firmware_bridge.protocol import FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import MessageType, Persistence
 
 
 def be_the_host(path: Path, end: socket.socket, cells: int) -> None:

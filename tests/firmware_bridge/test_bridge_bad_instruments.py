@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import CellResult, Instrument, LinkError, NoAnswerError, Outbox, ProtocolError
-from firmware_bridge.messages import Ack, HelloAck, MessageType
+from firmware_bridge.messages import Ack, HelloAck
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import MessageType
 
 Answer = Callable[[bytes], bytes]
 

@@ -12,20 +12,10 @@ from hypothesis import strategies as st
 
 from firmware_bridge.delivery import Sender
 from firmware_bridge.errors import ProtocolError, QueueFullError
-from firmware_bridge.messages import (
-    SCHEMA_HASH,
-    Ack,
-    CellResult,
-    Hello,
-    HelloAck,
-    MessageType,
-    Nak,
-    NakReason,
-    NewStream,
-    decode_message,
-)
+from firmware_bridge.messages import Ack, CellResult, Hello, HelloAck, Nak, NewStream, decode_message
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame, seq_distance
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import SCHEMA_HASH, MessageType, NakReason
 
 BAUD = 115200
 WINDOW = 300

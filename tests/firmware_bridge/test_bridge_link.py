@@ -28,8 +28,9 @@ from firmware_bridge import (
     PortLostError,
     ProtocolError,
 )
-from firmware_bridge.messages import SCHEMA_HASH, Ack, Hello, MessageType, Nak, NakReason
+from firmware_bridge.messages import Ack, Hello, Nak
 from firmware_bridge.protocol import Frame, encode_frame
+from firmware_bridge.schema import SCHEMA_HASH, MessageType, NakReason
 from firmware_bridge.simulator import Simulator
 from firmware_bridge.transport import SerialPort
 

@@ -19,10 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from firmware_bridge import outbox as outbox_module
 from firmware_bridge.host import Host
-from firmware_bridge.messages import SCHEMA_HASH, CellResult, Hello, MessageType, NewStream, Persistence, is_sequenced
+from firmware_bridge.messages import CellResult, Hello, NewStream
 from firmware_bridge.outbox import Outbox
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import SCHEMA_HASH, MessageType, Persistence, is_sequenced
 
 WINDOW = 160
 FAULTS = st.lists(st.sampled_from(["", "", "", "drop", "double", "flip", "delay"]), min_size=1, max_size=12)

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import CellResult, LinkError, Outbox, OutboxBusyError, OutboxError, OutboxFullError
-from firmware_bridge.messages import MessageType
 from firmware_bridge.outbox import AHEAD
 from firmware_bridge.outbox_file import APPLICATION_ID
+from firmware_bridge.schema import MessageType
 from firmware_bridge.store import Resumption, Stream
 
 ROOT = Path(__file__).parents[2]

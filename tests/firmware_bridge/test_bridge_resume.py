@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.messages import HelloAck, Persistence
+from firmware_bridge.messages import HelloAck
 from firmware_bridge.resume import decide
+from firmware_bridge.schema import Persistence
 from firmware_bridge.store import MemoryStore, Resumption, Row, Stream, doubts_of
 
 SAME, OTHER = 1, 2

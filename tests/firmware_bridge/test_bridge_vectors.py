@@ -11,8 +11,19 @@ from pathlib import Path
 import pytest
 from cobs import cobs
 
-from firmware_bridge.messages import LABEL_CODES, SCHEMA, MessageType, NakReason, decode_message
+from firmware_bridge.messages import decode_message
 from firmware_bridge.protocol import FrameDecoder
+from firmware_bridge.schema import (
+    LABEL_CODES,
+    REST,
+    SCHEMA,
+    Capability,
+    CommandStatus,
+    EventCode,
+    MessageType,
+    NakReason,
+    Opcode,
+)
 from firmware_bridge.vectors import vectors
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -59,11 +70,12 @@ def test_every_implemented_message_and_most_faults_are_in_them():
 
 
 def test_the_page_has_the_table_of_the_code():
-    words = {"B": "u8", "H": "u16", "I": "u32", "Q": "u64"}
+    words = {"B": "u8", "H": "u16", "I": "u32", "i": "i32", "Q": "u64", REST: "0–63 bytes"}
     for kind, fields in SCHEMA.items():
-        shown = ", ".join(f"{name} {words.get(code, f'{struct.calcsize(code)} bytes')}" for name, code in fields)
-        size = struct.calcsize("<" + "".join(code for _, code in fields))
-        row = rf"^\| {kind.name} \| 0x{kind:02X} \| [→←] \| {re.escape(shown)} \| {size} \|$"
+        shown = ", ".join(f"{name} {words.get(code) or f'{struct.calcsize(code)} bytes'}" for name, code in fields)
+        size: int | str = struct.calcsize("<" + "".join(code for _, code in fields if code != REST))
+        size = f"{size}–64" if fields[-1][1] == REST else size
+        row = rf"^\| {kind.name} \| 0x{kind:02X} \| [→←↔] \| {re.escape(shown)} \| {size} \|$"
         assert re.search(row, PAGE, re.MULTILINE), f"{kind.name}: {shown}"
 
 
@@ -71,5 +83,9 @@ def test_the_page_has_the_labels_reasons_and_numbers_of_the_code():
     text = " ".join(PAGE.split())
     assert ", ".join(f"{code} {name}" for name, code in LABEL_CODES.items()) in text
     assert ", ".join(f"{reason:d} {reason.name.lower().replace('_', ' ')}" for reason in NakReason) in text
-    for kind in MessageType:
-        assert re.search(rf"{kind.name}( \| | ){f'0x{kind:02X}'}", text), kind.name
+    for names in (CommandStatus, EventCode):
+        assert ", ".join(f"{code:d} {code.name.lower().replace('_', ' ')}" for code in names) in text
+    for opcode in Opcode:
+        assert f"| {opcode:d} {opcode.name.lower().replace('_', ' ')} |" in text
+    for bit in Capability:
+        assert f"| 0x{bit:04X} | {bit.name} |" in text

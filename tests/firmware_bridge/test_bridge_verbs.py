@@ -15,9 +15,9 @@ import pytest
 
 import firmware_bridge
 from firmware_bridge import CellResult, Differential, InstrumentLink, Outbox
-from firmware_bridge.messages import MessageType
 from firmware_bridge.monitor import TO_INSTRUMENT, Monitor
 from firmware_bridge.protocol import Frame, encode_frame
+from firmware_bridge.schema import MessageType
 from firmware_bridge.store import Resumption, Stream
 
 ROOT = Path(firmware_bridge.__file__).parents[1]

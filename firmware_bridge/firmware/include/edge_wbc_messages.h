@@ -1,16 +1,16 @@
-/* Written by generate.py from firmware_bridge/messages.py and protocol.py. Change those, then run it again.
+/* Written by generate.py from firmware_bridge/schema.py and protocol.py. Change those, then run it again.
    Fields are little-endian, without padding; payload is a uint8_t *. */
 #ifndef EDGE_WBC_MESSAGES_H
 #define EDGE_WBC_MESSAGES_H
 
 #define EWBC_VERSION_MAJOR 1u
-#define EWBC_VERSION_MINOR 0u
+#define EWBC_VERSION_MINOR 1u
 #define EWBC_SCHEMA_HASH 0x8754040Cul
 
 #define EWBC_MAX_PAYLOAD 64u
 #define EWBC_OVERHEAD 14u
 
-/* Message types; those with a size below are implemented. */
+/* Message types. */
 #define EWBC_TYPE_HELLO 0x01u
 #define EWBC_TYPE_HELLO_ACK 0x02u
 #define EWBC_TYPE_NEW_STREAM 0x03u
@@ -22,9 +22,9 @@
 #define EWBC_TYPE_EVENT 0x09u
 #define EWBC_TYPE_STOP 0x0Au
 #define EWBC_TYPE_COMMAND_DONE 0x0Bu
+#define EWBC_TYPE_COMMAND 0x0Cu
 #define EWBC_TYPE_CELL_RESULT 0x10u
 #define EWBC_TYPE_DIFFERENTIAL 0x11u
-#define EWBC_TYPE_COMMAND 0x12u
 #define EWBC_IS_SEQUENCED(type) (((type) & 0xF0u) == 0x10u)
 
 #define EWBC_NAK_GAP 1u
@@ -36,6 +36,35 @@
 #define EWBC_PERSISTENCE_ATOMIC 1u
 #define EWBC_PERSISTENCE_COMMIT_BEFORE 2u
 #define EWBC_PERSISTENCE_RAM_ONLY 3u
+
+#define EWBC_CAPABILITY_COMMAND 0x0001u
+#define EWBC_CAPABILITY_EVENT 0x0002u
+#define EWBC_CAPABILITY_HEARTBEAT 0x0004u
+#define EWBC_CAPABILITY_TIME_SYNC 0x0008u
+#define EWBC_CAPABILITY_LOG 0x0010u
+#define EWBC_CAPABILITY_INDICATOR 0x0100u
+#define EWBC_CAPABILITY_TRIGGER 0x0200u
+#define EWBC_CAPABILITY_STAGE 0x0400u
+
+#define EWBC_OPCODE_INDICATOR 0x01u
+#define EWBC_OPCODE_TRIGGER 0x02u
+#define EWBC_OPCODE_STAGE_MOVE 0x03u
+#define EWBC_STATUS_RUNNING 0u
+#define EWBC_STATUS_DONE 1u
+#define EWBC_STATUS_FAILED 2u
+#define EWBC_STATUS_UNSUPPORTED 3u
+#define EWBC_STATUS_BAD_ARGUMENT 4u
+#define EWBC_STATUS_EXPIRED 5u
+#define EWBC_STATUS_STOPPED 6u
+#define EWBC_STATUS_BUSY 7u
+#define EWBC_EVENT_BUTTON 0x01u
+#define EWBC_EVENT_LIMIT_SWITCH 0x02u
+#define EWBC_EVENT_SAMPLE_LOADED 0x03u
+#define EWBC_EVENT_SAMPLE_REMOVED 0x04u
+#define EWBC_EVENT_EMERGENCY_STOP 0x05u
+#define EWBC_LOG_ERROR 1u
+#define EWBC_LOG_WARNING 2u
+#define EWBC_LOG_INFO 3u
 
 #define EWBC_LABEL_NEUTROPHIL 1u
 #define EWBC_LABEL_EOSINOPHIL 2u
@@ -194,5 +223,109 @@
 #define EWBC_GET_DIFFERENTIAL_UNIDENTIFIED(payload) ewbc_get32((payload) + 40)
 #define EWBC_PUT_DIFFERENTIAL_UNIDENTIFIED(payload, value) ewbc_put32((payload) + 40, (value))
 #define EWBC_DIFFERENTIAL_SIZE 44u
+
+/* HEARTBEAT */
+#define EWBC_HEARTBEAT_UPTIME_MS_AT 0u
+#define EWBC_GET_HEARTBEAT_UPTIME_MS(payload) ewbc_get32((payload) + 0)
+#define EWBC_PUT_HEARTBEAT_UPTIME_MS(payload, value) ewbc_put32((payload) + 0, (value))
+#define EWBC_HEARTBEAT_FRAMES_AT 4u
+#define EWBC_GET_HEARTBEAT_FRAMES(payload) ewbc_get32((payload) + 4)
+#define EWBC_PUT_HEARTBEAT_FRAMES(payload, value) ewbc_put32((payload) + 4, (value))
+#define EWBC_HEARTBEAT_CRC_ERRORS_AT 8u
+#define EWBC_GET_HEARTBEAT_CRC_ERRORS(payload) ewbc_get32((payload) + 8)
+#define EWBC_PUT_HEARTBEAT_CRC_ERRORS(payload, value) ewbc_put32((payload) + 8, (value))
+#define EWBC_HEARTBEAT_DROPPED_AT 12u
+#define EWBC_GET_HEARTBEAT_DROPPED(payload) ewbc_get32((payload) + 12)
+#define EWBC_PUT_HEARTBEAT_DROPPED(payload, value) ewbc_put32((payload) + 12, (value))
+#define EWBC_HEARTBEAT_OVERRUNS_AT 16u
+#define EWBC_GET_HEARTBEAT_OVERRUNS(payload) ewbc_get32((payload) + 16)
+#define EWBC_PUT_HEARTBEAT_OVERRUNS(payload, value) ewbc_put32((payload) + 16, (value))
+#define EWBC_HEARTBEAT_SIZE 20u
+
+/* TIME_SYNC */
+#define EWBC_TIME_SYNC_HOST_SENT_NS_AT 0u
+#define EWBC_GET_TIME_SYNC_HOST_SENT_NS(payload) ewbc_get64((payload) + 0)
+#define EWBC_PUT_TIME_SYNC_HOST_SENT_NS(payload, value) ewbc_put64((payload) + 0, (value))
+#define EWBC_TIME_SYNC_RECEIVED_MS_AT 8u
+#define EWBC_GET_TIME_SYNC_RECEIVED_MS(payload) ewbc_get32((payload) + 8)
+#define EWBC_PUT_TIME_SYNC_RECEIVED_MS(payload, value) ewbc_put32((payload) + 8, (value))
+#define EWBC_TIME_SYNC_SENT_MS_AT 12u
+#define EWBC_GET_TIME_SYNC_SENT_MS(payload) ewbc_get32((payload) + 12)
+#define EWBC_PUT_TIME_SYNC_SENT_MS(payload, value) ewbc_put32((payload) + 12, (value))
+#define EWBC_TIME_SYNC_SIZE 16u
+
+/* LOG */
+#define EWBC_LOG_LEVEL_AT 0u
+#define EWBC_GET_LOG_LEVEL(payload) ewbc_get8((payload) + 0)
+#define EWBC_PUT_LOG_LEVEL(payload, value) ewbc_put8((payload) + 0, (value))
+#define EWBC_LOG_TEXT_AT 1u
+/* text takes what is left of the payload; the size is without it. */
+#define EWBC_LOG_SIZE 1u
+
+/* EVENT */
+#define EWBC_EVENT_EVENT_AT 0u
+#define EWBC_GET_EVENT_EVENT(payload) ewbc_get8((payload) + 0)
+#define EWBC_PUT_EVENT_EVENT(payload, value) ewbc_put8((payload) + 0, (value))
+#define EWBC_EVENT_SOURCE_AT 1u
+#define EWBC_GET_EVENT_SOURCE(payload) ewbc_get8((payload) + 1)
+#define EWBC_PUT_EVENT_SOURCE(payload, value) ewbc_put8((payload) + 1, (value))
+#define EWBC_EVENT_VALUE_AT 2u
+#define EWBC_GET_EVENT_VALUE(payload) ((int32_t)ewbc_get32((payload) + 2))
+#define EWBC_PUT_EVENT_VALUE(payload, value) ewbc_put32((payload) + 2, (uint32_t)(value))
+#define EWBC_EVENT_TIME_MS_AT 6u
+#define EWBC_GET_EVENT_TIME_MS(payload) ewbc_get32((payload) + 6)
+#define EWBC_PUT_EVENT_TIME_MS(payload, value) ewbc_put32((payload) + 6, (value))
+#define EWBC_EVENT_SIZE 10u
+
+/* STOP */
+#define EWBC_STOP_STOP_AT 0u
+#define EWBC_GET_STOP_STOP(payload) ewbc_get16((payload) + 0)
+#define EWBC_PUT_STOP_STOP(payload, value) ewbc_put16((payload) + 0, (value))
+#define EWBC_STOP_ISSUER_AT 2u
+#define EWBC_GET_STOP_ISSUER(payload) ewbc_get16((payload) + 2)
+#define EWBC_PUT_STOP_ISSUER(payload, value) ewbc_put16((payload) + 2, (value))
+#define EWBC_STOP_NUMBER_AT 4u
+#define EWBC_GET_STOP_NUMBER(payload) ewbc_get16((payload) + 4)
+#define EWBC_PUT_STOP_NUMBER(payload, value) ewbc_put16((payload) + 4, (value))
+#define EWBC_STOP_SIZE 6u
+
+/* COMMAND_DONE */
+#define EWBC_COMMAND_DONE_ISSUER_AT 0u
+#define EWBC_GET_COMMAND_DONE_ISSUER(payload) ewbc_get16((payload) + 0)
+#define EWBC_PUT_COMMAND_DONE_ISSUER(payload, value) ewbc_put16((payload) + 0, (value))
+#define EWBC_COMMAND_DONE_NUMBER_AT 2u
+#define EWBC_GET_COMMAND_DONE_NUMBER(payload) ewbc_get16((payload) + 2)
+#define EWBC_PUT_COMMAND_DONE_NUMBER(payload, value) ewbc_put16((payload) + 2, (value))
+#define EWBC_COMMAND_DONE_STATUS_AT 4u
+#define EWBC_GET_COMMAND_DONE_STATUS(payload) ewbc_get8((payload) + 4)
+#define EWBC_PUT_COMMAND_DONE_STATUS(payload, value) ewbc_put8((payload) + 4, (value))
+#define EWBC_COMMAND_DONE_DETAIL_AT 5u
+#define EWBC_GET_COMMAND_DONE_DETAIL(payload) ((int32_t)ewbc_get32((payload) + 5))
+#define EWBC_PUT_COMMAND_DONE_DETAIL(payload, value) ewbc_put32((payload) + 5, (uint32_t)(value))
+#define EWBC_COMMAND_DONE_SIZE 9u
+
+/* COMMAND */
+#define EWBC_COMMAND_ISSUER_AT 0u
+#define EWBC_GET_COMMAND_ISSUER(payload) ewbc_get16((payload) + 0)
+#define EWBC_PUT_COMMAND_ISSUER(payload, value) ewbc_put16((payload) + 0, (value))
+#define EWBC_COMMAND_NUMBER_AT 2u
+#define EWBC_GET_COMMAND_NUMBER(payload) ewbc_get16((payload) + 2)
+#define EWBC_PUT_COMMAND_NUMBER(payload, value) ewbc_put16((payload) + 2, (value))
+#define EWBC_COMMAND_OPCODE_AT 4u
+#define EWBC_GET_COMMAND_OPCODE(payload) ewbc_get8((payload) + 4)
+#define EWBC_PUT_COMMAND_OPCODE(payload, value) ewbc_put8((payload) + 4, (value))
+#define EWBC_COMMAND_DEADLINE_MS_AT 5u
+#define EWBC_GET_COMMAND_DEADLINE_MS(payload) ewbc_get32((payload) + 5)
+#define EWBC_PUT_COMMAND_DEADLINE_MS(payload, value) ewbc_put32((payload) + 5, (value))
+#define EWBC_COMMAND_ARGUMENT_1_AT 9u
+#define EWBC_GET_COMMAND_ARGUMENT_1(payload) ((int32_t)ewbc_get32((payload) + 9))
+#define EWBC_PUT_COMMAND_ARGUMENT_1(payload, value) ewbc_put32((payload) + 9, (uint32_t)(value))
+#define EWBC_COMMAND_ARGUMENT_2_AT 13u
+#define EWBC_GET_COMMAND_ARGUMENT_2(payload) ((int32_t)ewbc_get32((payload) + 13))
+#define EWBC_PUT_COMMAND_ARGUMENT_2(payload, value) ewbc_put32((payload) + 13, (uint32_t)(value))
+#define EWBC_COMMAND_ARGUMENT_3_AT 17u
+#define EWBC_GET_COMMAND_ARGUMENT_3(payload) ((int32_t)ewbc_get32((payload) + 17))
+#define EWBC_PUT_COMMAND_ARGUMENT_3(payload, value) ewbc_put32((payload) + 17, (uint32_t)(value))
+#define EWBC_COMMAND_SIZE 21u
 
 #endif

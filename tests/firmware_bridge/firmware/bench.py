@@ -31,19 +31,9 @@ import firmware_bridge
 from firmware_bridge import COUNTED_LABELS, UNIDENTIFIED, CellResult, Differential
 from firmware_bridge.delivery import Sender
 from firmware_bridge.errors import PortAbsentError, PortLostError
-from firmware_bridge.messages import (
-    SCHEMA_HASH,
-    VERSION_MAJOR,
-    VERSION_MINOR,
-    Ack,
-    Hello,
-    HelloAck,
-    MessageType,
-    Nak,
-    NewStream,
-    decode_message,
-)
+from firmware_bridge.messages import Ack, Hello, HelloAck, Nak, NewStream, decode_message
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.schema import SCHEMA_HASH, VERSION_MAJOR, VERSION_MINOR, MessageType
 from firmware_bridge.transport import SerialPort
 
 FIRMWARE = Path(firmware_bridge.__file__).parent / "firmware"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from firmware_bridge.messages import SCHEMA_HASH, CellResult, Hello, MessageType, NewStream
+from firmware_bridge.messages import CellResult, Hello, NewStream
 from firmware_bridge.protocol import Frame, encode_frame
+from firmware_bridge.schema import SCHEMA_HASH, MessageType
 from tests.firmware_bridge.firmware.library import CDecoder, CReceiver, Library
 
 

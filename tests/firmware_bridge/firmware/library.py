@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes as c
 from pathlib import Path
 
-from firmware_bridge.messages import COUNTED_LABELS, LABEL_CODES, CellResult, Differential, MessageType
+from firmware_bridge.messages import CellResult, Differential
 from firmware_bridge.protocol import MAX_PAYLOAD, OVERHEAD, Frame, FrameDecoder
+from firmware_bridge.schema import COUNTED_LABELS, LABEL_CODES, MessageType
 
 MAX_BODY = MAX_PAYLOAD + OVERHEAD - 3
 _PAYLOAD_AT = 9

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import COUNTED_LABELS, InstrumentLink
-from firmware_bridge.messages import Persistence
+from firmware_bridge.schema import Persistence
 from tests.firmware_bridge.firmware.bench import FIRMWARE, Board, make, results, symbol
 
 ARDUINO_CORE = Path("/usr/share/arduino/hardware/arduino/avr/cores/arduino")

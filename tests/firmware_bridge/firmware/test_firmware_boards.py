@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge import CellResult, Differential, InstrumentLink
-from firmware_bridge.messages import Persistence
+from firmware_bridge.schema import Persistence
 from firmware_bridge.transport import SerialPort
 from tests.firmware_bridge.firmware.bench import (
     BAUD,

@@ -15,24 +15,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.firmware import generate
-from firmware_bridge.messages import (
+from firmware_bridge.messages import CellResult, Differential, Hello, HelloAck, Nak, NewStream, decode_message
+from firmware_bridge.protocol import MAX_PAYLOAD, Frame, FrameDecoder, encode_frame
+from firmware_bridge.receiver import Receiver
+from firmware_bridge.schema import (
     COUNTED_LABELS,
     LABEL_CODES,
     SCHEMA,
     SCHEMA_HASH,
-    CellResult,
-    Differential,
-    Hello,
-    HelloAck,
+    VERSION_MINOR,
     MessageType,
-    Nak,
     NakReason,
-    NewStream,
     Persistence,
-    decode_message,
 )
-from firmware_bridge.protocol import MAX_PAYLOAD, Frame, FrameDecoder, encode_frame
-from firmware_bridge.receiver import Receiver
 from tests.firmware_bridge.firmware.checks import cell, connection_check, crc_check, dedupe_check, greeted
 from tests.firmware_bridge.firmware.library import CDecoder, CReceiver, Library
 
@@ -66,7 +61,7 @@ def test_the_header_is_what_the_schema_says(tmp_path: Path) -> None:
 def test_a_header_of_another_schema_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "messages.h"
     monkeypatch.setattr(generate, "HEADER", other)
-    monkeypatch.setattr("firmware_bridge.messages.SCHEMA_HASH", SCHEMA_HASH ^ 1)
+    monkeypatch.setattr("firmware_bridge.schema.SCHEMA_HASH", SCHEMA_HASH ^ 1)
     assert generate.main([]) == 0
     monkeypatch.undo()
     monkeypatch.setattr(generate, "HEADER", other)
@@ -75,7 +70,7 @@ def test_a_header_of_another_schema_is_told(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_schema_that_the_firmware_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     schema = {**SCHEMA, MessageType.NEW_STREAM: (("stream_id", "65s"),)}
-    monkeypatch.setattr("firmware_bridge.messages.SCHEMA", schema)
+    monkeypatch.setattr("firmware_bridge.schema.SCHEMA", schema)
     with pytest.raises(ValueError, match="NEW_STREAM has 65 bytes"):
         generate.header()
 
@@ -145,7 +140,17 @@ def test_what_the_instrument_tells_of_itself(library: Library) -> None:
     assert answer is not None
     assert answer.connection == 9
     assert decode_message(answer.type, answer.payload) == HelloAck(
-        1, 0, 0, b"twelve bytes", bytes((0, 1, 0)), 0x01020304, 5, 0xFFFFFFFE, 500, MAX_PAYLOAD, Persistence.ATOMIC
+        1,
+        VERSION_MINOR,
+        0,
+        b"twelve bytes",
+        bytes((0, 1, 0)),
+        0x01020304,
+        5,
+        0xFFFFFFFE,
+        500,
+        MAX_PAYLOAD,
+        Persistence.ATOMIC,
     )
 
 
