@@ -95,6 +95,7 @@ def flash_check_command(port: str, baud: int, as_json: bool) -> None:
     if as_json:
         _print_json({"port": port, **told})
         return
+    told["capabilities"] = ", ".join(told["capabilities"]) or "those of version 1.0"
     _table(f"Instrument on {port}", ("", ""), [(name.replace("_", " "), str(value)) for name, value in told.items()])
 
 
@@ -131,6 +132,43 @@ def send_command(
     else:
         click.echo(f"{counters.acknowledged} acknowledged, {left} left, {seconds * 1000:.1f} ms")
     return 5 if left else 0
+
+
+@instrument.command("command", context_settings={"ignore_unknown_options": True})
+@click.argument("port")
+@click.argument("words", nargs=-1, required=True, metavar="WHAT...")
+@click.option("--deadline", "deadline_s", type=click.FloatRange(0.01, 86400), default=5.0, show_default=True)
+@_BAUD
+@_JSON
+def command_command(port: str, words: tuple[str, ...], deadline_s: float, baud: int, as_json: bool) -> int:
+    """Have the instrument on PORT do something, once, and wait until it is done.
+
+    WHAT is one of: indicator LABEL [SECONDS], trigger OUTPUT SECONDS, stage X Y Z (in µm), own OPCODE [ARGUMENTS],
+    or stop.
+    """
+    from firmware_bridge import CommandFailedError, CommandInDoubtError, Instrument
+    from firmware_bridge.commands import spoken
+
+    command = None if words == ("stop",) else spoken(words)
+    if command is None and words != ("stop",):
+        raise click.UsageError(f"{' '.join(words)!r} is no command; see --help")
+    began = time.perf_counter()
+    failed: str | None = None
+    detail = 0
+    with _telling(), Instrument.open(port, baud=baud) as link:
+        try:
+            if command is None:
+                link.stop()
+            else:
+                detail = link.command(command, deadline_s=deadline_s)
+        except (CommandFailedError, CommandInDoubtError) as error:
+            failed = str(error)
+    seconds = time.perf_counter() - began
+    if as_json:
+        _print_json({"port": port, "done": failed is None, "detail": detail, "error": failed, "seconds": seconds})
+    else:
+        click.echo(f"edge-wbc: {failed}" if failed else f"done, {seconds * 1000:.1f} ms", err=failed is not None)
+    return 5 if failed else 0
 
 
 @instrument.command("monitor")

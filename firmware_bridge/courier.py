@@ -14,8 +14,9 @@ from firmware_bridge.errors import (
     PortDeniedError,
     PortLostError,
 )
-from firmware_bridge.events import Connected, Disconnected, Event, InDoubt
+from firmware_bridge.events import Connected, Disconnected, Event, InDoubt, Logged, Reported
 from firmware_bridge.host import Host
+from firmware_bridge.messages import Log
 from firmware_bridge.store import Store
 from firmware_bridge.transport import SerialPort
 from firmware_bridge.transport_url import open_port
@@ -53,8 +54,8 @@ class Courier:
         self._reconnect_s = reconnect_s
         self._tell = tell
         self._asleep = False
-        store.watch = self._wake
-        self._thread = threading.Thread(target=self._run, name=f"instrument link {port.path}", daemon=True)
+        store.watch = self.wake
+        self.thread = threading.Thread(target=self._run, name=f"instrument link {port.path}", daemon=True)
 
     def close(self) -> None:
         """Stop and close the port.
@@ -66,8 +67,8 @@ class Courier:
             self._changed.notify_all()
             if self._port is not None:
                 self._port.cancel()
-        self._thread.join(_STOP_DEADLINE_S)
-        if self._thread.is_alive():
+        self.thread.join(_STOP_DEADLINE_S)
+        if self.thread.is_alive():
             raise LinkError(f"the link to {self.path} did not stop in {_STOP_DEADLINE_S:g} s; end this program")
         self._release_port()
 
@@ -83,7 +84,7 @@ class Courier:
             if left_s <= 0:
                 raise NoAnswerError.to_hello(self.path, timeout_s)
             self._step(left_s)
-        self._thread.start()
+        self.thread.start()
 
     def _run(self) -> None:
         try:
@@ -119,11 +120,14 @@ class Courier:
         assert port is not None
         if self._store.error is not None:
             raise self._store.error
+        if host.control.stop_waits:
+            port.discard_output()
         data = host.take(time.monotonic())
         if data:
             port.write(data)
+        self._news()
         self._asleep = True
-        if host.wants_rows:  # came between `take` and going to sleep
+        if host.wants_rows or host.control.fresh:  # came between `take` and going to sleep
             self._asleep = False
             return False
         wait_s = host.wait_s(time.monotonic())
@@ -131,6 +135,7 @@ class Courier:
         self._asleep = False
         was_online = host.online
         host.receive(received, time.monotonic())
+        self._news()
         if host.fresh_doubts:
             doubts, host.fresh_doubts = host.fresh_doubts, []
             self.in_doubt += len(doubts)
@@ -139,6 +144,22 @@ class Courier:
             self.trouble = None
             self._tell(Connected(host.instrument))
         return bool(received)
+
+    def _news(self) -> None:
+        """Hand over what the instrument told beside the stream."""
+        control = self.host.control
+        if control.changed:
+            control.changed = False
+            with self._changed:
+                self._changed.notify_all()
+        told, control.told = control.told, []
+        for message in told:
+            if isinstance(message, Log):
+                self._tell(Logged(message.level, message.text))
+                continue
+            event, happened = message
+            ago_s = 0.0 if happened is None else time.monotonic() - happened
+            self._tell(Reported(event, time.time_ns() - round(ago_s * 1e9)))
 
     def _lose(self, error: LinkError) -> None:
         """Look for a port or an instrument that is gone, until it answers.
@@ -188,8 +209,8 @@ class Courier:
             self._changed.notify_all()
         self._store.fail()
 
-    def _wake(self) -> None:
-        if self._asleep and (self.host.wants_rows or self._store.error is not None):
+    def wake(self) -> None:
+        if self._asleep and (self.host.wants_rows or self.host.control.fresh or self._store.error is not None):
             self._asleep = False
             with self._changed:
                 if self._port is not None:

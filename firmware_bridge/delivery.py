@@ -106,8 +106,13 @@ class Sender:
         """The retransmission timeout now: srtt + 4·rttvar + the window's wire time, from 25 ms, doubling to
         1 s.
         """
-        first = max(RTO_FIRST_S, (self._srtt or 0.0) + 4 * self._rttvar + self.wire_time_s)
+        first = max(RTO_FIRST_S, self.reply_s + self.wire_time_s)
         return max(first, min(RTO_LAST_S, first * 2.0**self._doublings))
+
+    @property
+    def reply_s(self) -> float:
+        """How long an answer may take: srtt + 4·rttvar; 0 before any was measured."""
+        return (self._srtt or 0.0) + 4 * self._rttvar
 
     def begin(self, base: int, outstanding: int) -> None:
         """Say, before `connect`, what seq the first unacknowledged message has, and how many from it on may have

@@ -10,6 +10,8 @@ LinkError
 ├── OutboxError         the outbox cannot be opened, read or written
 │   ├── OutboxBusyError     another program holds the outbox
 │   └── OutboxFullError     more messages wait in the outbox than it may hold
+├── CommandFailedError  the instrument has not done what a command asked for
+├── CommandInDoubtError nobody can know whether a command was carried out
 └── ProtocolError       both ends talk, but do not agree, or a value does not fit its field
 """
 
@@ -61,6 +63,22 @@ class OutboxBusyError(OutboxError):
 
 class OutboxFullError(OutboxError):
     """More messages wait in the outbox than it may hold."""
+
+
+class CommandFailedError(LinkError):
+    """The instrument has not done what a command asked for.
+
+    ``status`` is a `schema.CommandStatus`, ``detail`` the instrument's own word on it.
+    """
+
+    def __init__(self, message: str, status: int, detail: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        self.detail = detail
+
+
+class CommandInDoubtError(LinkError):
+    """Nobody can know whether a command was carried out; it is not repeated."""
 
 
 class ProtocolError(LinkError):

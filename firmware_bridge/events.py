@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from firmware_bridge.errors import LinkError
-from firmware_bridge.messages import HelloAck
+from firmware_bridge.messages import HelloAck, InstrumentEvent
 from firmware_bridge.store import Doubt
 
 
@@ -51,4 +51,23 @@ class InDoubt:
     doubts: Sequence[Doubt]
 
 
-Event: TypeAlias = Connected | Disconnected | InDoubt
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """Something happened at the instrument: ``event.name`` says what, ``event.source`` which button or switch.
+
+    ``time_ns`` is UTC since 1970: the moment by the instrument's clock, or of arrival where it has none.
+    """
+
+    event: InstrumentEvent
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A line from the instrument for people; ``level`` is a `LogLevel`."""
+
+    level: int
+    text: str
+
+
+Event: TypeAlias = Connected | Disconnected | InDoubt | Reported | Logged

@@ -5,12 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+from firmware_bridge.control import Control
 from firmware_bridge.delivery import Sender
 from firmware_bridge.errors import ProtocolError
-from firmware_bridge.messages import Ack, Hello, HelloAck, Message, Nak, NewStream, decode_message, redelivered
-from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.messages import (
+    Ack,
+    Heartbeat,
+    Hello,
+    HelloAck,
+    Message,
+    Nak,
+    NewStream,
+    Stop,
+    decode_message,
+    redelivered,
+)
+from firmware_bridge.protocol import SEQ_MASK, Frame, FrameDecoder, encode_frame
 from firmware_bridge.resume import decide
-from firmware_bridge.schema import SCHEMA, SCHEMA_HASH, VERSION_MAJOR, VERSION_MINOR, NakReason, reason_name
+from firmware_bridge.schema import (
+    HOST_CAPABILITIES,
+    SCHEMA,
+    SCHEMA_HASH,
+    VERSION_MAJOR,
+    VERSION_MINOR,
+    NakReason,
+    reason_name,
+)
 from firmware_bridge.store import Doubt, Store, random_id
 
 GREETING_PERIOD_S = 0.25
@@ -49,8 +69,10 @@ class Host:
         """What came into doubt; the caller empties it."""
         self.greetings = 0
         """How often a greeting was answered."""
+        self.control = Control(new_id(2))
         self._store = store
         self._new_id = new_id
+        self._began: float | None = None
         self._decoder = FrameDecoder()
         self._connection = 0
         self._asked_at: float | None = None
@@ -83,6 +105,7 @@ class Host:
     def connect(self) -> None:
         """A port is open, or the instrument is to be greeted again: begin with HELLO."""
         self.sender.suspend()
+        self.control.lost()
         self._store.end_sending()
         self._connection = self._new_id(2)
         self.phase = Phase.GREETING
@@ -93,14 +116,22 @@ class Host:
     def lost(self) -> None:
         """The port is gone: what is not acknowledged waits for the next `connect`."""
         self.sender.suspend()
+        self.control.lost()
         self._store.end_sending()
         self._decoder.feed(b"\0")
         self.phase = Phase.OFFLINE
 
     def take(self, now: float) -> bytes:
-        """Return what is to be written now."""
+        """Return what is to be written now: a STOP before everything, and what is no stream before results."""
+        if self.phase is Phase.OFFLINE:
+            return b""
+        stream = self._take_stream(now)
+        urgent = self.control.take(now, lambda: self._heartbeat(now), self.sender.reply_s)
+        return b"".join(map(self._frame, urgent)) + stream
+
+    def _take_stream(self, now: float) -> bytes:
         if self.phase is Phase.CONNECTED:
-            silent_s = self.sender.silent_s(now)
+            silent_s = self._silent_s(now)
             if silent_s >= PROBE_S + self.sender.wire_time_s:
                 self.connect()
                 self._silent_from = now - silent_s
@@ -109,7 +140,7 @@ class Host:
                 if self.wants_rows:
                     self._fill(_MANY)
                 return self.sender.take(now)
-        if self.phase is Phase.OFFLINE or (self._asked_at is not None and now - self._asked_at < GREETING_PERIOD_S):
+        if self._asked_at is not None and now - self._asked_at < GREETING_PERIOD_S:
             return b""
         if self.phase is Phase.STARTING and self._asked >= _NEW_STREAM_TRIES:
             silent_from = self._silent_from
@@ -120,7 +151,7 @@ class Host:
         self._asked_at = now
         self._asked += 1
         question = self._hello() if self.phase is Phase.GREETING else NewStream(self._store.stream.stream_id)
-        return encode_frame(Frame(question.TYPE, self._connection, 0, question.encode()))
+        return self._frame(question)
 
     def receive(self, data: bytes, now: float) -> bool:
         """Take what was read; True if the instrument said anything of this connection.
@@ -133,23 +164,30 @@ class Host:
             ours = frame.connection == self._connection and self.phase is not Phase.OFFLINE
             if ours and frame.type in SCHEMA:  # a newer instrument may say more than we know
                 heard = True
-                self._take_message(decode_message(frame.type, frame.payload), now)
+                message = decode_message(frame.type, frame.payload)
+                if self.phase is Phase.CONNECTED or isinstance(message, Stop):
+                    self.control.receive(message, frame.seq, now)
+                self._take_message(message, now)
         return heard
 
     def wait_s(self, now: float) -> float | None:
         """Seconds until `take` is due without any answer; None while there is nothing to wait for."""
         if self.phase is Phase.OFFLINE:
             return None
+        waits = [self.control.wait_s(now)]
         if self.phase is Phase.CONNECTED:
-            silent_s, wait_s = self.sender.silent_s(now), self.sender.wait_s(now)
-            probe_s = max(0.0, PROBE_S + self.sender.wire_time_s - silent_s)
-            return probe_s if wait_s is not None and silent_s and probe_s < wait_s else wait_s
-        return 0.0 if self._asked_at is None else max(0.0, self._asked_at + GREETING_PERIOD_S - now)
+            silent_s = self._silent_s(now)
+            waits.append(self.sender.wait_s(now))
+            if silent_s:
+                waits.append(max(0.0, PROBE_S + self.sender.wire_time_s - silent_s))
+        else:
+            waits.append(0.0 if self._asked_at is None else max(0.0, self._asked_at + GREETING_PERIOD_S - now))
+        return min((wait_s for wait_s in waits if wait_s is not None), default=None)
 
     def unanswered_s(self, now: float) -> float:
         """Seconds that the instrument has left the host without any answer."""
         if self.phase is Phase.CONNECTED:
-            return self.sender.silent_s(now)
+            return self._silent_s(now)
         return 0.0 if self._silent_from is None else now - self._silent_from
 
     @property
@@ -158,7 +196,24 @@ class Host:
         return self.phase is Phase.CONNECTED and self.sender.waiting < _LOW and self._store.sendable > self._read_to
 
     def _hello(self) -> Hello:
-        return Hello(VERSION_MAJOR, VERSION_MINOR, 0, SCHEMA_HASH, self._store.stream.stream_id)
+        return Hello(VERSION_MAJOR, VERSION_MINOR, HOST_CAPABILITIES, SCHEMA_HASH, self._store.stream.stream_id)
+
+    def _heartbeat(self, now: float) -> Heartbeat:
+        decoder = self._decoder
+        self._began = now if self._began is None else self._began
+        return Heartbeat(
+            uptime_ms=round((now - self._began) * 1000) & SEQ_MASK,
+            frames=decoder.frames & SEQ_MASK,
+            crc_errors=decoder.crc_errors & SEQ_MASK,
+            dropped=(decoder.malformed + decoder.oversize) & SEQ_MASK,
+            overruns=0,
+        )
+
+    def _frame(self, message: Message) -> bytes:
+        return encode_frame(Frame(message.TYPE, self._connection, 0, message.encode()))
+
+    def _silent_s(self, now: float) -> float:
+        return max(self.sender.silent_s(now), self.control.silent_s(now))
 
     def _take_message(self, message: Message, now: float) -> None:
         if self.phase is Phase.CONNECTED:
@@ -175,11 +230,11 @@ class Host:
                 "bring both ends to one version"
             )
         elif isinstance(message, HelloAck) and self.phase is Phase.GREETING:
-            self._greeted(message)
+            self._greeted(message, now)
         elif isinstance(message, Ack) and self.phase is Phase.STARTING:
-            self._online(message.seq, message.window_bytes)
+            self._online(message.seq, message.window_bytes, now)
 
-    def _greeted(self, hello: HelloAck) -> None:
+    def _greeted(self, hello: HelloAck, now: float) -> None:
         if hello.version_major != VERSION_MAJOR:
             raise ProtocolError(
                 f"the instrument speaks protocol {hello.version_major}.{hello.version_minor}, this program "
@@ -193,7 +248,7 @@ class Host:
         self.instrument = hello
         self.greetings += 1
         if resumption.stream.stream_id == before.stream_id:
-            self._online(hello.last_applied_seq, hello.window_bytes)
+            self._online(hello.last_applied_seq, hello.window_bytes, now)
         else:
             sender.begin(resumption.stream.seq(resumption.acknowledged + 1), 0)
             self.phase = Phase.STARTING
@@ -201,12 +256,14 @@ class Host:
             self._asked = 0
         sender.doubt(max(0, resumption.repeated - resumption.acknowledged))
 
-    def _online(self, last_applied_seq: int, window_bytes: int) -> None:
+    def _online(self, last_applied_seq: int, window_bytes: int, now: float) -> None:
         self.sender.connect(self._connection, last_applied_seq, window_bytes)
         self._acknowledge()
         self._store.begin_sending()
         self._silent_from = None
         self.phase = Phase.CONNECTED
+        assert self.instrument is not None
+        self.control.greeted(self.instrument, now)
 
     def _acknowledge(self) -> None:
         reached = self._read_to - self.sender.pending

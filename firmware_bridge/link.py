@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from firmware_bridge.commands import InstrumentCommand
+from firmware_bridge.control import ANSWER_GRACE_S, outcome
 from firmware_bridge.courier import Courier
-from firmware_bridge.errors import LinkError, ProtocolError, QueueFullError
+from firmware_bridge.errors import (
+    CommandFailedError,
+    LinkError,
+    NoAnswerError,
+    ProtocolError,
+    QueueFullError,
+)
 from firmware_bridge.events import Connected, Event, LinkCounters
-from firmware_bridge.messages import CellResult, Differential, HelloAck
+from firmware_bridge.messages import CellResult, Differential, Heartbeat, HelloAck
 from firmware_bridge.outbox import Outbox
 from firmware_bridge.ports import stable_name
+from firmware_bridge.schema import Capability, CommandStatus, capability_names
 from firmware_bridge.store import Doubt, MemoryStore, Store
 from firmware_bridge.transport import SerialPort
 from firmware_bridge.transport_url import open_port
@@ -110,6 +121,64 @@ class Instrument:
         if durable:
             self._store.flush()
 
+    def command(self, command: InstrumentCommand, *, deadline_s: float = 5.0) -> int:
+        """Have the instrument do something once, and wait until it has; returns what it says of it, mostly 0.
+
+        One at a time: others wait for their turn, within their own deadline. Not for use in ``on_event``. In an event
+        loop: ``await asyncio.to_thread(link.command, MoveStage(0, 0, 0))``.
+
+        :param deadline_s: what is not done so soon is abandoned by the instrument, and stands still.
+        :raises CommandFailedError: the instrument has not done it: ``status`` says why (failed, unsupported, bad
+            argument, expired, stopped, busy).
+        :raises CommandInDoubtError: the instrument, or the way to it, was lost meanwhile: it may have been done.
+        :raises ProtocolError: a value does not fit, or the instrument does not know the command; nothing was sent.
+        :raises LinkError: the link has died or is closed; nothing was sent.
+        """
+        if threading.current_thread() is self._courier.thread:
+            raise LinkError("a command can't be given from on_event, which runs in the link's own thread; hand it over")
+        deadline = time.monotonic() + deadline_s
+        arguments = command.arguments()
+        self._needs(command.NEEDS, f"a command of type {type(command).__name__}")
+        control = self._courier.host.control
+        with self._changed:
+            self._changed.wait_for(lambda: control.command is None or not self._alive(), deadline_s)
+            self._check()
+            if control.command is not None:
+                raise CommandFailedError(
+                    f"another command kept the instrument on {self._courier.path} busy for {deadline_s:g} s; "
+                    "wait for its end or stop it",
+                    CommandStatus.BUSY,
+                )
+            asked = control.begin(command.OPCODE, arguments, deadline)
+        self._courier.wake()
+        with self._changed:
+            left_s = deadline + ANSWER_GRACE_S - time.monotonic()
+            self._changed.wait_for(lambda: asked.ended or not self._alive(), left_s)
+            control.withdraw(asked)
+            self._changed.notify_all()
+        if not asked.ended and asked.boot_id is None:
+            self._check()
+        return outcome(type(command).__name__, asked)
+
+    def stop(self, timeout_s: float = 1.0) -> None:
+        """Stop whatever moves, at once, ahead of everything that waits; a running command ends as stopped.
+
+        :raises NoAnswerError: the instrument has not confirmed it in time: use its own switch.
+        :raises ProtocolError: the instrument knows no STOP.
+        :raises LinkError: the link has died or is closed.
+        """
+        self._check()
+        self._needs(Capability.COMMAND, "STOP")
+        with self._changed:
+            halt = self._courier.host.control.stop()
+        self._courier.wake()
+        with self._changed:
+            if not self._changed.wait_for(lambda: halt.answered or not self._alive(), timeout_s) or not halt.answered:
+                raise NoAnswerError(
+                    f"the instrument on {self._courier.path} has not confirmed STOP within {timeout_s:g} s; "
+                    "use its own switch"
+                )
+
     def drain(self, timeout_s: float) -> int:
         """Wait until every message is acknowledged, at most so many seconds; return how many are not.
 
@@ -159,6 +228,11 @@ class Instrument:
             self._courier.in_doubt,
         )
 
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """What the instrument told last of its end of the link, each second where it can."""
+        return self._courier.host.control.heartbeat
+
     def close(self) -> None:
         """Stop delivering and close the port. What is not acknowledged waits in the outbox, or is given up without
         one; closing twice is without effect.
@@ -200,6 +274,12 @@ class Instrument:
             raise self._courier.error.with_traceback(None)
         if self._courier.closed.is_set():
             raise LinkError(f"the link to {self._courier.path} is closed; open it again")
+
+    def _needs(self, capabilities: Capability, what: str) -> None:
+        missing = capabilities & ~Capability(self.instrument.capabilities)
+        if missing:
+            names = ", ".join(capability_names(missing))
+            raise ProtocolError(f"the instrument does not know {what} ({names}); update its firmware")
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Connected):

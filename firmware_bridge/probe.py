@@ -9,7 +9,7 @@ from firmware_bridge.errors import NoAnswerError
 from firmware_bridge.host import Host
 from firmware_bridge.messages import HelloAck
 from firmware_bridge.ports import stable_name
-from firmware_bridge.schema import Persistence
+from firmware_bridge.schema import Persistence, capability_names
 from firmware_bridge.store import MemoryStore
 from firmware_bridge.transport_url import open_port
 
@@ -50,7 +50,7 @@ def described(instrument: HelloAck) -> dict[str, Any]:
         else unique_id.hex(),
         "firmware": ".".join(map(str, instrument.firmware_version)),
         "protocol": f"{instrument.version_major}.{instrument.version_minor}",
-        "capabilities": instrument.capabilities,
+        "capabilities": capability_names(instrument.capabilities),
         "persistence": persistence,
         "window_bytes": instrument.window_bytes,
         "largest_payload": instrument.largest_payload,

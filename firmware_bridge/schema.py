@@ -87,6 +87,11 @@ HOST_CAPABILITIES = Capability.COMMAND | Capability.EVENT | Capability.HEARTBEAT
 """What this package's host tells in HELLO."""
 
 
+def capability_names(bits: int) -> list[str]:
+    """Return the capabilities among bits in words; those of another version are left out."""
+    return [str(bit.name).lower() for bit in Capability if bit & bits]
+
+
 class Opcode(IntEnum):
     """What a COMMAND asks for; from 0x80 on instruments have their own."""
 

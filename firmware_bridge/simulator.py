@@ -12,14 +12,19 @@ import os
 import select
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from contextlib import suppress
+from typing import Any
 
-from firmware_bridge.messages import CellResult, Differential
-from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame, seq_distance
+from firmware_bridge.apparatus import CAPABILITIES, Apparatus
+from firmware_bridge.errors import ProtocolError
+from firmware_bridge.messages import CellResult, Differential, InstrumentEvent
+from firmware_bridge.protocol import SEQ_MASK, Frame, FrameDecoder, encode_frame, seq_distance
 from firmware_bridge.receiver import Receiver
-from firmware_bridge.schema import MessageType
+from firmware_bridge.receiver_control import ControlReceiver
+from firmware_bridge.schema import CommandStatus, EventCode, MessageType
 from firmware_bridge.serving import Printer, offered_port, stop_signals
+from firmware_bridge.store import random_id
 
 _READ_BYTES = 4096
 _IDLE_S = 0.01
@@ -32,8 +37,15 @@ class Simulator:
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
         self._as_json = as_json
         self._quiet = quiet
-        self._receiver = Receiver(boot_id=int.from_bytes(os.urandom(4), "little"), unique_id=b"simulator")
+        self._began = time.monotonic()
+        self._apparatus = Apparatus(self._did, self._clock_ms)
+        self._control = ControlReceiver(self._apparatus.begin, self._apparatus.stop, CAPABILITIES)
         self._decoder = FrameDecoder()
+        self._receiver = Receiver(
+            boot_id=random_id(4), unique_id=b"simulator", control=self._control, decoder=self._decoder
+        )
+        self._happened: deque[tuple[int, int, int, int]] = deque()
+        self.commands: Counter[str] = Counter()
         self._ledger: dict[int, int] = {}
         self.lines: list[str] = []
         """What is to be printed next; the caller empties it."""
@@ -48,7 +60,7 @@ class Simulator:
         """
         answers: list[Frame] = []
         for frame in self._decoder.feed(data):
-            answer, message = self._receiver.receive(frame)
+            answer, message = self._receiver.receive(frame, self._clock_ms())
             if message is not None:
                 self._apply(frame.seq, message)
             if answer is not None:
@@ -56,6 +68,47 @@ class Simulator:
                     answers.pop()
                 answers.append(answer)
         return b"".join(map(encode_frame, answers))
+
+    def tick(self) -> bytes:
+        """Go on with what takes time, and return what is said of its own accord."""
+        if self._apparatus.arrived():
+            self._control.done(CommandStatus.DONE)
+        while self._happened and self._control.event(*self._happened[0]):
+            self._happened.popleft()
+        return b"".join(map(encode_frame, self._receiver.tick(self._clock_ms())))
+
+    @property
+    def restless(self) -> bool:
+        """Whether `tick` is to be called soon."""
+        return self._control.restless or bool(self._happened)
+
+    def happen(self, line: str) -> str | None:
+        """Raise the event that a line names: its name, then source and value if they are not 1; return what is wrong
+        with the line.
+        """
+        name, *numbers = line.split()
+        try:
+            source, value = [*map(int, numbers), 1, 1][:2]
+            event = EventCode[name.upper()]
+            InstrumentEvent(event, source, value, 0).encode()
+        except (KeyError, ValueError, ProtocolError):
+            names = ", ".join(code.name.lower() for code in EventCode)
+            return f"{line!r} is no event; write one of {names}, then its source and value"
+        self._happened.append((event, source, value, self._clock_ms()))
+        return None
+
+    def _clock_ms(self) -> int:
+        return round((time.monotonic() - self._began) * 1000) & SEQ_MASK
+
+    def _did(self, record: dict[str, Any]) -> None:
+        self.commands[record.get("command", record["type"])] += 1
+        if self._quiet:
+            return
+        if self._as_json:
+            self.lines.append(json.dumps(record))
+            return
+        what = ", ".join(f"{name} {value}" for name, value in record.items() if name not in ("type", "command"))
+        self.lines.append(f"{record.get('command', record['type'])}: {what}")
 
     def totals(self) -> str:
         """Return the final line."""
@@ -70,6 +123,7 @@ class Simulator:
                     "out_of_order": self.out_of_order,
                     "crc_errors": crc_errors,
                     "labels": dict(self.labels),
+                    **({"commands": dict(self.commands)} if self.commands else {}),
                 }
             )
         return (
@@ -127,7 +181,8 @@ class Simulator:
 def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = False) -> None:
     """Run a simulated instrument until SIGTERM or SIGINT; call it in the main thread, where signals arrive.
 
-    Prints the port on the first line, then what is applied, and last the totals.
+    Prints the port on the first line, then what is applied, and last the totals. A line of standard input raises the
+    event that it names.
 
     :raises FileExistsError: ``link`` names something that is not a symbolic link.
     :raises OSError: there is no pseudo-terminal left, or ``link`` cannot be made.
@@ -145,21 +200,37 @@ def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printe
     poll = select.poll()
     poll.register(instrument_end, select.POLLIN)
     poll.register(stop, select.POLLIN)
+    poll.register(sys.stdin.fileno(), select.POLLIN)
     print_at = 0.0
     while True:
         unprinted = simulator.lines or printer.pending
-        ready = [descriptor for descriptor, _ in poll.poll(_IDLE_S * 1000 if unprinted else None)]
+        wait_s = _IDLE_S if unprinted or simulator.restless else None
+        ready = [descriptor for descriptor, _ in poll.poll(None if wait_s is None else wait_s * 1000)]
         if stop in ready:
             return
-        if ready:
-            answer = simulator.feed(os.read(instrument_end, _READ_BYTES))
-            if answer:
-                _answer(instrument_end, answer)
+        if sys.stdin.fileno() in ready and not _typed(simulator):
+            poll.unregister(sys.stdin.fileno())
+        answer = simulator.feed(os.read(instrument_end, _READ_BYTES)) if instrument_end in ready else b""
+        answer += simulator.tick()
+        if answer:
+            _answer(instrument_end, answer)
         if unprinted and (not ready or time.monotonic() >= print_at):
             printer.add(*simulator.lines)
             simulator.lines.clear()
             printer.offer()
             print_at = time.monotonic() + _LATEST_PRINT_S
+
+
+def _typed(simulator: Simulator) -> bool:
+    """Take what was typed; False when nothing more will come."""
+    keyboard = sys.stdin.fileno()
+    if os.isatty(keyboard) and os.tcgetpgrp(keyboard) != os.getpgrp():
+        return False  # started with &: to read would stop the process
+    data = os.read(keyboard, _READ_BYTES)
+    for line in data.decode(errors="replace").splitlines():
+        if line.strip() and (wrong := simulator.happen(line)) is not None:
+            sys.stderr.write(f"edge-wbc: {wrong}\n")
+    return bool(data)
 
 
 def _answer(instrument_end: int, answer: bytes) -> None:

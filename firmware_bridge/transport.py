@@ -140,6 +140,11 @@ class SerialPort:
         except _TROUBLE as error:
             raise self._lost() from error
 
+    def discard_output(self) -> None:
+        """Drop what was written and has not left yet; a frame may be cut by it."""
+        with contextlib.suppress(*_TROUBLE):
+            self._serial.reset_output_buffer()
+
     def wake(self) -> None:
         """Make `read` return at once, the one that waits or the next one."""
         with contextlib.suppress(BlockingIOError):

@@ -159,7 +159,7 @@ def test_one_that_remembers_more_than_was_sent_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version_major": 2}, r"speaks protocol 2\.0, this program 1\.0"),
+        ({"version_major": 2}, r"speaks protocol 2\.0, this program 1\.1"),
         ({"window_bytes": 0}, None),
         ({"largest_payload": 20}, "takes 20 bytes, CELL_RESULT has 24"),
     ],

@@ -53,13 +53,37 @@ def test_an_instrument_is_asked_what_it_is_and_left_as_it_was(start_simulator: S
         link.send(CellResult(1, 0, "basophil", 1.0, (0, 0, 1, 1)))
         assert link.drain(10.0) == 0
     told = printed("flash-check", simulator.port)
-    assert (told["unique_id"], told["firmware"], told["protocol"]) == ("simulator", "0.1.0", "1.0")
+    assert (told["unique_id"], told["firmware"], told["protocol"]) == ("simulator", "0.1.0", "1.1")
+    assert told["capabilities"] == [
+        *("command", "event", "heartbeat", "time_sync", "log"),
+        *("indicator", "trigger", "stage"),
+    ]
     assert (told["persistence"], told["largest_payload"], told["last_applied_seq"]) == ("RAM_ONLY", 64, 1)
     assert printed("flash-check", simulator.port) == told
     table = verb("flash-check", simulator.port)
     assert table.returncode == 0
     assert "RAM_ONLY" in table.stdout
     assert simulator.stop()[-1]["applied"] == 1
+
+
+def test_commands_are_given_from_the_command_line(start_simulator: Start) -> None:
+    simulator = start_simulator()
+    assert printed("command", simulator.port, "stage", "100", "-50.5", "0")["done"]
+    assert verb("command", simulator.port, "indicator", "monocyte", "0.5").stdout.startswith("done, ")
+    assert verb("command", simulator.port, "stop").stdout.startswith("done, ")
+    refused = verb("command", simulator.port, "trigger", "77", "0.001")
+    assert (refused.returncode, refused.stdout) == (5, "")
+    assert "bad argument" in refused.stderr
+    late = verb("command", simulator.port, "stage", "70000", "0", "0", "--deadline", "0.1")
+    assert "expired" in late.stderr
+    for nonsense in (["dance"], ["stage", "1"], ["trigger", "x", "1"], ["own", "0x81", "1", "2", "3", "4"]):
+        assert verb("command", simulator.port, *nonsense).returncode == 2
+    lines = [line for line in simulator.stop() if line["type"] in ("command", "arrived", "stopped")]
+    assert [line.get("command", line["type"]) for line in lines] == [
+        *("stage move", "arrived", "indicator"),
+        *("stage move", "stopped"),
+    ]
+    assert lines[0]["to_nm"] == lines[1]["at_nm"] == [100_000, -50_500, 0]
 
 
 def test_results_are_sent_from_the_command_line(start_simulator: Start, tmp_path: Path) -> None:
@@ -164,7 +188,10 @@ def test_the_monitor_in_words_under_a_name_of_its_own(
     code, lines, _ = monitor.stop()
     assert code == 0
     assert any("→ CELL_RESULT" in line and "cell_id=5 " in line and "label=eosinophil" in line for line in lines)
-    assert lines[-2].startswith("to instrument: HELLO 1, NEW_STREAM 1, CELL_RESULT 1; crc errors 0")
+    told = "to instrument: HELLO 1, NEW_STREAM 1, HEARTBEAT 1, TIME_SYNC 1, CELL_RESULT 1; crc errors 0"
+    assert lines[-2].startswith(told)
+        "to instrument: HELLO 1, NEW_STREAM 1, HEARTBEAT 1, TIME_SYNC 1, CELL_RESULT 1; crc errors 0"
+    )
     assert not link_path.exists()
 
 
