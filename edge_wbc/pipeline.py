@@ -22,10 +22,11 @@ from edge_wbc.channel import Channel
 from edge_wbc.classify import LARGEST_BATCH, cut_and_classify
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
-from edge_wbc.errors import EdgeWbcError
+from edge_wbc.errors import EdgeWbcError, UsageError
 from edge_wbc.metrics import KEPT, Stages, percentiles_ms
 from edge_wbc.outlet import Outlet
-from edge_wbc.sinks.base import Sink
+from edge_wbc.records import starting_now
+from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
 from edge_wbc.types import Cell, Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
@@ -39,6 +40,10 @@ INTERRUPTED_FINISH_S = 1.5
 source they take what they need."""
 LOOK_S = 0.1
 """How often it is looked whether the user has lost patience with a sink."""
+STARTING = ("button", "sample_loaded")
+"""Events of an instrument that start a session that waits for them…"""
+ENDING = ("button", "sample_removed", "emergency_stop")
+"""… and that end it."""
 LEAVE_S = 1.0
 """How long a stage may take to end when it has been told to; a driver that hangs is left behind."""
 
@@ -71,12 +76,15 @@ class Pipeline:
         session: Session,
         *,
         limit: int | None = None,
+        button: bool = False,
         notice: Callable[[str], None] = lambda line: None,
         watch: Callable[[Frame, FrameResult], None] | None = None,
     ) -> None:
         """
         :param session: its ``mode`` is ``field`` (any number of cells a frame) or ``cell`` (exactly one).
         :param limit: take this many frames at most.
+        :param button: an instrument's button, or a sample that is loaded, starts the session; the button, or the
+            sample's removal, ends it. What was seen before counts.
         :param notice: called with one line for whatever the user should know at once.
         :param watch: called after each decided frame, in the thread that runs ``run``.
         """
@@ -99,12 +107,25 @@ class Pipeline:
             for stage in stages
         ]
         self._stopped = threading.Event()
+        self._over = threading.Event()
+        self._begun = threading.Event()
+        self._button = button
+        self._instruments = [outlet for outlet in self._outlets if isinstance(outlet.sink, EventSink)]
+        for sink in sinks:
+            if isinstance(sink, EventSink):
+                sink.hear = self._hear
         self._error: EdgeWbcError | None = None
         self._crash: BaseException | None = None
 
     def stop(self) -> None:
         """End the session early; ``run`` then returns within 2 s with everything seen so far delivered."""
         self._stopped.set()
+        self.end()
+
+    def end(self) -> None:
+        """Take no more frames, and end as at the end of the source: sinks take the time they need."""
+        self._over.set()
+        self._begun.set()
         self._newest.end()
 
     def run(self) -> Outcome:
@@ -116,9 +137,16 @@ class Pipeline:
         cv2.setNumThreads(1)  # stages overlap instead; OpenCV's own threads would only get in their way
         opened: list[Outlet] = []
         try:
-            for outlet in self._outlets:
+            first = self._instruments if self._button else []
+            for outlet in first:
                 outlet.open(self._session)
                 opened.append(outlet)
+            if self._button:
+                self._wait_for_button()
+            for outlet in self._outlets:
+                if outlet not in first:
+                    outlet.open(self._session)
+                    opened.append(outlet)
             return self._run()
         finally:
             self.stop()
@@ -129,6 +157,24 @@ class Pipeline:
             for thread in self._threads:
                 if thread.ident is not None:
                     thread.join(LEAVE_S)
+
+    def _wait_for_button(self) -> None:
+        """:raises UsageError: no instrument is there that has one."""
+        if not self._instruments:
+            raise UsageError("no output has a button; add the instrument by --to serial:///dev/ttyACM0")
+        self._notice("waiting for the instrument's button")
+        self._begun.wait()
+        self._session = starting_now(self._session)
+
+    def _hear(self, event: str) -> None:
+        self._notice(f"instrument: {event.replace('_', ' ')}")
+        if not self._button:
+            return
+        if not self._begun.is_set():
+            if event in STARTING:
+                self._begun.set()
+        elif event in ENDING:
+            self.end()
 
     def _run(self) -> Outcome:
         started = time.monotonic()
@@ -169,7 +215,7 @@ class Pipeline:
         """What the source gives, until it ends or the session is stopped."""
         started = time.perf_counter_ns()
         for item in self._source.frames():
-            if self._stopped.is_set():
+            if self._over.is_set():
                 return
             self._stages.add("read", time.perf_counter_ns() - started)
             yield item

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -25,6 +26,18 @@ def utc_text(time_ns: int, session: Session) -> str:
     """Monotonic time → ISO 8601 in UTC."""
     moment = datetime.fromtimestamp(utc_ns(time_ns, session) / 1e9, timezone.utc)
     return moment.isoformat(timespec="milliseconds")
+
+
+def starting_now(session: Session) -> Session:
+    """The same session, started at this moment."""
+    started_ns, started_unix_ns = time.monotonic_ns(), time.time_ns()
+    moment = datetime.fromtimestamp(started_unix_ns / 1e9, timezone.utc)
+    return replace(
+        session,
+        started_utc=moment.isoformat(timespec="milliseconds"),
+        started_ns=started_ns,
+        started_unix_ns=started_unix_ns,
+    )
 
 
 def session_record(session: Session) -> dict[str, Any]:

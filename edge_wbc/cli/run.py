@@ -31,8 +31,18 @@ from edge_wbc.cli.session import (
     help="console:, jsonl:PATH, csv:PATH, serial:///dev/ttyACM0. Repeatable.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="FRAMES", help="Stop after so many frames.")
+@click.option("--button", is_flag=True, help="The instrument's button starts the session, and ends it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the session's summary as one JSON object.")
-def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], limit: int | None, as_json: bool) -> int:
+def run(
+    source: str,
+    mode: str,
+    model: str,
+    engine: str,
+    to: tuple[str, ...],
+    limit: int | None,
+    button: bool,
+    as_json: bool,
+) -> int:
     """Classify what SOURCE shows until it ends, or until Ctrl-C.
 
     SOURCE is a file, a folder, a video, v4l2:///dev/video0, camera://0, rtsp://…, or smear://?seed=1 (simulated).
@@ -44,7 +54,8 @@ def run(source: str, mode: str, model: str, engine: str, to: tuple[str, ...], li
     sinks = [open_sink(uri) for uri in sink_uris(to, as_json)]
     opened = open_source(source)
     with closing(open_engine_for(opened, engine, model)) as loaded:
-        pipeline = Pipeline(opened, loaded, sinks, new_session(source, mode, loaded), limit=limit, notice=notice)
+        session = new_session(source, mode, loaded)
+        pipeline = Pipeline(opened, loaded, sinks, session, limit=limit, button=button, notice=notice)
         with stopping(pipeline.stop) as interrupted:
             outcome = pipeline.run()
     if as_json:

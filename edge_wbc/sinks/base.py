@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast, runtime_checkable
 
 from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import load, parse, table_with_plugins
@@ -34,6 +34,14 @@ class Sink(Protocol):
     def report(self) -> Mapping[str, Any]:
         """What was delivered, for the summary. Callable at any time. ``notices``: lines that the user must see."""
         ...
+
+
+@runtime_checkable
+class EventSink(Sink, Protocol):
+    """A sink at whose other end things happen: an instrument with a button."""
+
+    hear: Callable[[str], None]
+    """Called, from a thread of the sink's, with what happened, such as ``button``; set before ``open``."""
 
 
 SINKS: dict[str, str] = {

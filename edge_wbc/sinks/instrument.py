@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ class InstrumentSink:
     def __init__(self, uri: str, port: str, baud: int, outbox: str | None) -> None:
         """:param outbox: a path, ``none`` for memory alone, None for the port's own place."""
         self.uri = uri
+        self.hear: Callable[[str], None] = lambda event: None
+        """Called from the link's thread with the name of each event of the instrument."""
         self._port = port
         self._baud = baud
         self._place = outbox
@@ -49,6 +51,7 @@ class InstrumentSink:
                 baud=self._baud,
                 outbox=self._outbox,
                 reconnect_s=LOST_S if self._outbox is None else None,
+                on_event=self._told,
             )
         except bridge.LinkError as error:
             raise EnvironmentMissing(str(error)) from None
@@ -102,6 +105,10 @@ class InstrumentSink:
                 "instrument or its cable was interrupted; see `edge-wbc instrument log`"
             ]
         return counters
+
+    def _told(self, event: bridge.Event) -> None:
+        if isinstance(event, bridge.Reported) and event.event.value:  # 0: released
+            self.hear(event.event.name)
 
     def _send(self, message: bridge.CellResult | bridge.Differential) -> None:
         assert self._link is not None

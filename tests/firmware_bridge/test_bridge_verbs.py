@@ -190,8 +190,6 @@ def test_the_monitor_in_words_under_a_name_of_its_own(
     assert any("→ CELL_RESULT" in line and "cell_id=5 " in line and "label=eosinophil" in line for line in lines)
     told = "to instrument: HELLO 1, NEW_STREAM 1, HEARTBEAT 1, TIME_SYNC 1, CELL_RESULT 1; crc errors 0"
     assert lines[-2].startswith(told)
-        "to instrument: HELLO 1, NEW_STREAM 1, HEARTBEAT 1, TIME_SYNC 1, CELL_RESULT 1; crc errors 0"
-    )
     assert not link_path.exists()
 
 
