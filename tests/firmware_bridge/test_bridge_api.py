@@ -5,14 +5,33 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import firmware_bridge
-from firmware_bridge import CellResult, Connected, Event, Instrument, InstrumentLink, LinkError
+from firmware_bridge import (
+    CellResult,
+    CommandFailedError,
+    CommandInDoubtError,
+    CommandStatus,
+    Connected,
+    Event,
+    Indicate,
+    Instrument,
+    InstrumentLink,
+    LinkError,
+    MoveStage,
+    NoAnswerError,
+    OwnCommand,
+    ProtocolError,
+    Reported,
+    Trigger,
+)
 
 ROOT = Path(firmware_bridge.__file__).parents[1]
 Start = Callable[..., Any]
@@ -85,6 +104,123 @@ def test_events_come_one_by_one_and_end_with_the_link(start_simulator: Start) ->
     assert not taker.is_alive()
     assert heard == []
     assert "closed" in repr(instrument)
+
+
+def typed(simulator: Any, line: str) -> None:
+    simulator.process.stdin.write(f"{line}\n")
+    simulator.process.stdin.flush()
+
+
+def test_events_of_the_instrument_come_with_their_time(start_simulator: Start) -> None:
+    simulator = start_simulator("--quiet")
+    with Instrument.open(simulator.port) as instrument:
+        events = instrument.events(timeout_s=10.0)
+        assert isinstance(next(events), Connected)
+        before = time.time_ns()
+        typed(simulator, "button 2\nsample_loaded")
+        button, sample = next(events), next(events)
+        after = time.time_ns()
+    assert isinstance(button, Reported)
+    assert isinstance(sample, Reported)
+    assert (button.event.name, button.event.source, button.event.value) == ("button", 2, 1)
+    assert sample.event.name == "sample_loaded"
+    assert all(before - 20e6 < event.time_ns < after + 20e6 for event in (button, sample))
+
+
+def test_a_command_waits_for_its_end_while_results_go_on(start_simulator: Start) -> None:
+    simulator = start_simulator()
+    with Instrument.open(simulator.port) as instrument, ThreadPoolExecutor() as pool:
+        moving = pool.submit(instrument.command, MoveStage(3000.0, 0.0, 0.0))
+        for number in range(100):
+            instrument.send(cell(number))
+        assert instrument.drain(10.0) == 0
+        assert not moving.done(), "0.3 s at 10 mm/s"
+        assert moving.result() == 0
+        assert instrument.heartbeat is not None
+    *lines, _ = simulator.stop()
+    kinds = [line["type"] for line in lines]
+    assert kinds[-1] == "arrived"
+    assert kinds.count("applied") == 100
+
+
+def test_stop_ends_a_command_of_another_thread(start_simulator: Start) -> None:
+    simulator = start_simulator()
+    with Instrument.open(simulator.port) as instrument, ThreadPoolExecutor() as pool:
+        moving = pool.submit(instrument.command, MoveStage(70_000.0, 0.0, 0.0), deadline_s=30.0)
+        while simulator.process.stdout.readline().find("stage move") < 0:
+            pass
+        instrument.stop()
+        with pytest.raises(CommandFailedError, match="stopped") as caught:
+            moving.result()
+    assert caught.value.status == CommandStatus.STOPPED
+    assert simulator.stop()[-2]["type"] == "stopped"
+
+
+def test_commands_take_their_turn(start_simulator: Start) -> None:
+    simulator = start_simulator()
+    with Instrument.open(simulator.port) as instrument, ThreadPoolExecutor() as pool:
+        places = [pool.submit(instrument.command, MoveStage(500.0 * n, 0.0, 0.0)) for n in (1, -1, 2)]
+        assert [place.result() for place in places] == [0, 0, 0]
+        long = pool.submit(instrument.command, MoveStage(70_000.0, 0.0, 0.0), deadline_s=1.0)
+        while simulator.process.stdout.readline().find("70000000") < 0:
+            pass
+        with pytest.raises(CommandFailedError, match="kept the instrument"):
+            instrument.command(Indicate("basophil"), deadline_s=0.1)
+        with pytest.raises(CommandFailedError, match="expired"):
+            long.result()
+
+
+def test_an_instrument_that_vanishes_leaves_its_command_in_doubt(start_simulator: Start) -> None:
+    simulator = start_simulator()
+    with Instrument.open(simulator.port, reconnect_s=None) as instrument, ThreadPoolExecutor() as pool:
+        moving = pool.submit(instrument.command, MoveStage(70_000.0, 0.0, 0.0), deadline_s=0.5)
+        while simulator.process.stdout.readline().find("stage move") < 0:
+            pass
+        simulator.kill()
+        with pytest.raises(CommandInDoubtError, match="may have been carried out"):
+            moving.result()
+        with pytest.raises(NoAnswerError, match="own switch"):
+            instrument.stop(timeout_s=0.1)
+        with pytest.raises(CommandFailedError, match="not sent in time"):
+            instrument.command(Indicate("basophil"), deadline_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (Indicate("leukocyte"), "no label 'leukocyte'"),
+        (Indicate("basophil", -1.0), "duration_s=-1 is out of range"),
+        (MoveStage(float("nan"), 0.0, 0.0), "x_um is nan"),
+        (MoveStage(0.0, 3e6, 0.0), "y_um=3e"),
+        (OwnCommand(0x7F), "not an instrument's own"),
+        (OwnCommand(0x80, 1 << 31), "does not fit its field of COMMAND"),
+        (Trigger(0, 1e9), "out of range"),
+    ],
+)
+def test_a_command_that_makes_no_sense_is_not_sent(start_simulator: Start, command: Any, says: str) -> None:
+    simulator = start_simulator()
+    with Instrument.open(simulator.port) as instrument, pytest.raises(ProtocolError, match=says) as caught:
+        instrument.command(command)
+    assert "\n" not in str(caught.value)
+    assert "commands" not in simulator.stop()[-1]
+
+
+def test_a_command_from_the_link_s_own_thread_is_refused(start_simulator: Start) -> None:
+    simulator = start_simulator()
+    refused: list[str] = []
+    told = threading.Event()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Reported):
+            with pytest.raises(LinkError) as caught:
+                link.command(Indicate("basophil"))
+            refused.append(str(caught.value))
+            told.set()
+
+    with Instrument.open(simulator.port, on_event=hear) as link:
+        typed(simulator, "button")
+        assert told.wait(10.0)
+    assert "on_event" in refused[0]
 
 
 def test_a_callback_that_fails_is_told_and_delivers_nothing_more(start_simulator: Start) -> None:
