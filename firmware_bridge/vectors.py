@@ -30,13 +30,17 @@ from firmware_bridge.messages import (
 )
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
+from firmware_bridge.receiver_control import ControlReceiver
 from firmware_bridge.schema import (
+    HOST_CAPABILITIES,
     SCHEMA_HASH,
     VERSION_MAJOR,
     VERSION_MINOR,
+    Capability,
     CommandStatus,
     EventCode,
     LogLevel,
+    MessageType,
     NakReason,
     Opcode,
     Persistence,
@@ -97,6 +101,7 @@ def vectors() -> dict[str, Any]:
         ],
         "streams": [_stream(name, data) for name, data in _streams().items()],
         "dialogue": _dialogue(),
+        "control": _control(),
     }
 
 
@@ -163,6 +168,90 @@ def _dialogue() -> list[dict[str, Any]]:
             }
         )
     return turns
+
+
+def _control() -> list[dict[str, Any]]:
+    """What an instrument with every capability (boot id 9, stages take 300 ms, all else is done at once) answers at a
+    time, and says of its own accord then; its button is pressed where ``button`` stands.
+    """
+    arrives: list[int] = []
+
+    def begin(command: Command) -> CommandStatus:
+        if command.opcode != Opcode.STAGE_MOVE:
+            return CommandStatus.DONE if command.opcode == Opcode.TRIGGER else CommandStatus.UNSUPPORTED
+        arrives[:] = [now_ms + 300]
+        return CommandStatus.RUNNING
+
+    decoder = FrameDecoder()
+    control = ControlReceiver(begin, arrives.clear, HOST_CAPABILITIES | Capability.TRIGGER | Capability.STAGE)
+    receiver = Receiver(boot_id=9, unique_id=b"vectors", control=control, decoder=decoder)
+    turns: list[dict[str, Any]] = []
+    for name, now_ms, said in _control_turns():
+        if said is None and name.startswith("button"):
+            control.event(EventCode.BUTTON, 1, 1, now_ms)
+        if arrives and now_ms >= arrives[0]:
+            arrives.clear()
+            control.done(CommandStatus.DONE, 7)
+        answers: list[Frame] = []
+        for frame in decoder.feed(encode_frame(said) if said is not None else b""):
+            answer, _ = receiver.receive(frame, now_ms)
+            answers += [answer] if answer is not None else []
+        answers += receiver.tick(now_ms)
+        turns.append(
+            {
+                "name": name,
+                "at_ms": now_ms,
+                "host": None if said is None else encode_frame(said).hex(),
+                "instrument": [encode_frame(answer).hex() for answer in answers],
+            }
+        )
+    return turns
+
+
+def _control_turns() -> list[tuple[str, int, Frame | None]]:
+    here, there, elsewhere = 0x0A0B, 0x0C0D, 0x0E0F
+    hello = Hello(VERSION_MAJOR, VERSION_MINOR, HOST_CAPABILITIES, SCHEMA_HASH, 0x11223344)
+
+    def command(number: int, opcode: int, deadline_ms: int, issuer: int = 0xBEEF) -> Frame:
+        return Frame(MessageType.COMMAND, here, 0, Command(issuer, number, opcode, deadline_ms, 1, 2, 3).encode())
+
+    def stop(connection: int, stop: int, issuer: int, number: int) -> Frame:
+        return Frame(MessageType.STOP, connection, 0, Stop(stop, issuer, number).encode())
+
+    return [
+        ("button pressed before any host is there", 0, None),
+        ("HELLO: then the event that waited", 10, Frame(MessageType.HELLO, here, 0, hello.encode())),
+        ("not yet again", 200, None),
+        ("again after 250 ms", 260, None),
+        ("acknowledged, by another number: without effect", 270, Frame(MessageType.ACK, here, 0, Ack(2, 0).encode())),
+        ("acknowledged", 280, Frame(MessageType.ACK, here, 0, Ack(1, 0).encode())),
+        ("and no more", 600, None),
+        ("HEARTBEAT", 700, Frame(MessageType.HEARTBEAT, here, 0, Heartbeat(1, 2, 3, 4, 5).encode())),
+        ("TIME_SYNC", 701, Frame(MessageType.TIME_SYNC, here, 0, TimeSync(77, 0, 0).encode())),
+        ("a trigger, done at once", 710, command(1, Opcode.TRIGGER, 1000)),
+        ("the same again: told, not done again", 720, command(1, Opcode.TRIGGER, 990)),
+        ("a stage: running", 800, command(2, Opcode.STAGE_MOVE, 1000)),
+        ("another one meanwhile: busy", 810, command(3, Opcode.TRIGGER, 1000)),
+        ("one that was held back: no answer", 820, command(1, Opcode.TRIGGER, 880)),
+        ("there: told of its own accord", 1100, None),
+        ("once", 1110, None),
+        ("asked again: told again", 1120, command(2, Opcode.STAGE_MOVE, 680)),
+        ("too late to begin", 1200, command(3, Opcode.STAGE_MOVE, 0)),
+        ("a stage with too little time", 1300, command(4, Opcode.STAGE_MOVE, 100)),
+        ("ended by the instrument", 1400, None),
+        ("a stage, to be stopped", 1500, command(5, Opcode.STAGE_MOVE, 5000)),
+        ("STOP, from a connection that nobody knows", 1510, stop(elsewhere, 1, 0xBEEF, 6)),
+        ("STOP again: answered again", 1520, stop(here, 1, 0xBEEF, 6)),
+        ("a command that it outdated, held back", 1530, command(6, Opcode.TRIGGER, 5000)),
+        ("the next one is good", 1540, command(7, Opcode.TRIGGER, 5000)),
+        ("another program's first", 1550, command(1, Opcode.TRIGGER, 5000, issuer=0xCAFE)),
+        ("an opcode that it does not know", 1560, command(2, 0x80, 5000, issuer=0xCAFE)),
+        ("STOP of the first program: outdates nothing of the second", 1570, stop(here, 2, 0xBEEF, 9)),
+        ("so this is good", 1580, command(3, Opcode.TRIGGER, 5000, issuer=0xCAFE)),
+        ("a COMMAND of another size", 1590, Frame(MessageType.COMMAND, here, 0, b"\0" * 20)),
+        ("HELLO of a host of version 1.0", 1600, Frame(MessageType.HELLO, there, 0, _HELLO.encode())),
+        ("button: this host is not told", 1610, None),
+    ]
 
 
 if __name__ == "__main__":

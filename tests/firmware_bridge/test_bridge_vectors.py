@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import struct
@@ -13,6 +14,8 @@ from cobs import cobs
 
 from firmware_bridge.messages import decode_message
 from firmware_bridge.protocol import FrameDecoder
+from firmware_bridge.receiver import Receiver
+from firmware_bridge.receiver_control import ControlReceiver
 from firmware_bridge.schema import (
     LABEL_CODES,
     REST,
@@ -89,3 +92,49 @@ def test_the_page_has_the_labels_reasons_and_numbers_of_the_code():
         assert f"| {opcode:d} {opcode.name.lower().replace('_', ' ')} |" in text
     for bit in Capability:
         assert f"| 0x{bit:04X} | {bit.name} |" in text
+
+
+def test_the_dialogue_of_commands_shows_every_way_one_ends_but_failing():
+    frames = [
+        frame
+        for turn in COMMITTED["control"]
+        for answer in turn["instrument"]
+        for frame in FrameDecoder().feed(bytes.fromhex(answer))
+    ]
+    ends = {decode_message(f.type, f.payload).status for f in frames if f.type == MessageType.COMMAND_DONE}
+    assert ends == set(CommandStatus) - {CommandStatus.FAILED, CommandStatus.BAD_ARGUMENT}
+    assert {MessageType.STOP, MessageType.EVENT, MessageType.HEARTBEAT, MessageType.TIME_SYNC} <= {
+        frame.type for frame in frames
+    }
+    by_name = {turn["name"]: turn["instrument"] for turn in COMMITTED["control"]}
+    assert len(by_name["HELLO: then the event that waited"]) == 2
+    assert by_name["one that was held back: no answer"] == by_name["button: this host is not told"] == []
+
+
+def test_what_was_released_as_1_0_is_answered_alike_today():
+    """Only the minor version in HELLO_ACK differs."""
+    released = json.loads(Path(__file__).with_name("vectors-1.0.json").read_text())
+    receiver = Receiver(
+        boot_id=9,
+        unique_id=b"vectors",
+        window_bytes=2048,
+        control=ControlReceiver(lambda command: CommandStatus.DONE, lambda: None, Capability(0)),
+    )
+    for turn in released["dialogue"]:
+        (frame,) = FrameDecoder().feed(bytes.fromhex(turn["host"]))
+        answer, applied = receiver.receive(frame)
+        assert (applied is not None) == turn["applied"], turn["name"]
+        if answer is None:
+            assert turn["instrument"] is None, turn["name"]
+            continue
+        (expected,) = FrameDecoder().feed(bytes.fromhex(turn["instrument"]))
+        if expected.type == MessageType.HELLO_ACK:
+            expected = dataclasses.replace(expected, payload=expected.payload[:1] + b"\1" + expected.payload[2:])
+        assert answer == expected, turn["name"]
+    assert {kind: released[kind] for kind in ("schema_hash", "streams", "frames")} == {
+        kind: COMMITTED[kind] for kind in ("schema_hash", "streams", "frames")
+    }
+    today = {message["name"]: message for message in COMMITTED["messages"]}
+    for message in released["messages"]:
+        if message["name"] != "HELLO":
+            assert message == today[message["name"]]
