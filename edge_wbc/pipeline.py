@@ -114,6 +114,9 @@ class Pipeline:
         for sink in sinks:
             if isinstance(sink, EventSink):
                 sink.hear = self._hear
+        self._tally = Tally(engine.model.manifest.labels)
+        self._counts = _Counts()
+        self._started: float | None = None
         self._error: EdgeWbcError | None = None
         self._crash: BaseException | None = None
 
@@ -127,6 +130,11 @@ class Pipeline:
         self._over.set()
         self._begun.set()
         self._newest.end()
+
+    def status(self) -> Summary:
+        """Where the session stands; from any thread, at any time."""
+        seconds = 0.0 if self._started is None else time.monotonic() - self._started
+        return self._summary(self._tally.differential(), seconds)
 
     def run(self) -> Outcome:
         """Run the session to its end.
@@ -177,16 +185,14 @@ class Pipeline:
             self.end()
 
     def _run(self) -> Outcome:
-        started = time.monotonic()
+        started = self._started = time.monotonic()
         for thread in self._threads:
             thread.start()
-        tally = Tally(self._engine.model.manifest.labels)
-        counts = _Counts()
-        self._classify(tally, counts)
+        self._classify()
         if self._crash is not None:
             raise self._crash
-        differential = tally.differential()
-        summary = self._summary(differential, counts, time.monotonic() - started)
+        differential = self._tally.differential()
+        summary = self._summary(differential, time.monotonic() - started)
         for outlet in self._outlets:
             outlet.finish(differential, summary)
         for outlet in self._outlets:
@@ -195,7 +201,7 @@ class Pipeline:
         deadline = time.monotonic() + INTERRUPTED_FINISH_S
         for outlet in self._outlets:
             outlet.join(deadline)
-        summary = self._summary(differential, counts, time.monotonic() - started)
+        summary = self._summary(differential, time.monotonic() - started)
         failed = tuple(outlet.error for outlet in self._outlets if outlet.error is not None)
         return Outcome(summary, self._error, failed)
 
@@ -239,15 +245,16 @@ class Pipeline:
             one = self._session.mode == "cell"
             return Located(frame, [locate_one(frame.pixels)] if one else locate(frame.pixels))
 
-    def _classify(self, tally: Tally, counts: _Counts) -> None:
+    def _classify(self) -> None:
         while (item := self._located.get(self._together)) is not None:
             batch, cells = [item], _cells_in(item)
             while cells < LARGEST_BATCH and (more := self._located.get_waiting()) is not None:
                 batch.append(more)
                 cells += _cells_in(more)
-            self._decide(batch, tally, counts)
+            self._decide(batch)
 
-    def _decide(self, batch: Sequence[Located | Refused], tally: Tally, counts: _Counts) -> None:
+    def _decide(self, batch: Sequence[Located | Refused]) -> None:
+        counts = self._counts
         located = [item for item in batch if isinstance(item, Located)]
         cells = [(item.frame.pixels, cell) for item in located for cell in item.cells]
         predictions, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
@@ -263,14 +270,15 @@ class Pipeline:
             own, predictions = predictions[: len(item.cells)], predictions[len(item.cells) :]
             decided_ns = time.monotonic_ns()
             result = FrameResult(item.frame.ref, tuple(item.cells), tuple(own), counts.cells + 1, decided_ns)
-            tally.add(prediction.label for prediction in own)
+            self._tally.add(prediction.label for prediction in own)
             counts.decided(result)
             for outlet in self._outlets:
                 outlet.put(result)
             if self._watch is not None:
                 self._watch(item.frame, result)
 
-    def _summary(self, differential: Differential, counts: _Counts, seconds: float) -> Summary:
+    def _summary(self, differential: Differential, seconds: float) -> Summary:
+        counts = self._counts
         return Summary(
             frames=counts.frames,
             dropped=self._newest.dropped,
@@ -278,7 +286,7 @@ class Pipeline:
             cells=counts.cells,
             fps=round(counts.frames / max(seconds, 1e-9), 2),
             seconds=round(seconds, 3),
-            age_ms=percentiles_ms(counts.ages_ns, (50, 90, 99)),
+            age_ms=percentiles_ms(list(counts.ages_ns), (50, 90, 99)),
             stages=self._stages.summary(),
             differential=differential,
             sinks={outlet.sink.uri: outlet.report() for outlet in self._outlets},

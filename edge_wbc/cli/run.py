@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import sys
+from contextlib import closing, nullcontext
 from dataclasses import asdict
 
 import click
@@ -45,18 +46,24 @@ def run(
 ) -> int:
     """Classify what SOURCE shows until it ends, or until Ctrl-C.
 
+    On a terminal the differential is drawn as it grows, unless console: is among the sinks.
+
     SOURCE is a file, a folder, a video, v4l2:///dev/video0, camera://0, rtsp://…, or smear://?seed=1 (simulated).
     """
+    from edge_wbc.cli.screen import screen
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sinks.base import open_sink
     from edge_wbc.sources.base import open_source
 
-    sinks = [open_sink(uri) for uri in sink_uris(to, as_json)]
+    lines = as_json or any(uri.startswith("console:") for uri in to)
+    watched = not lines and sys.stdout.isatty() and sys.stderr.isatty()
+    sinks = [open_sink(uri) for uri in (to if watched else sink_uris(to, as_json))]
     opened = open_source(source)
     with closing(open_engine_for(opened, engine, model)) as loaded:
         session = new_session(source, mode, loaded)
         pipeline = Pipeline(opened, loaded, sinks, session, limit=limit, button=button, notice=notice)
-        with stopping(pipeline.stop) as interrupted:
+        title = f"{source} · {session.model} on {session.engine}"
+        with stopping(pipeline.stop) as interrupted, screen(title, pipeline.status) if watched else nullcontext():
             outcome = pipeline.run()
     if as_json:
         print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})
