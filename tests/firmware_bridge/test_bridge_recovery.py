@@ -172,6 +172,24 @@ def test_what_an_instrument_forgot_goes_out_again_flagged_and_listed(plug: Plug,
         assert [doubt.position for doubt in link.in_doubt] == [2, 3]
 
 
+def test_a_wall_clock_that_jumps_changes_nothing_but_dates(
+    plug: Plug, outbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    years = iter(range(1, 1_000_000))
+    monkeypatch.setattr(time, "time_ns", lambda: (-1) ** next(years) * 10**17 + 10**18)
+    heard = Heard()
+    with InstrumentLink.open(plug.port, outbox=outbox, on_event=heard) as link:
+        send_many(link, 200)
+        assert link.drain(10.0) == 0
+        plug.pull()
+        send_many(link, 200)
+        plug.put_in()
+        heard.wait(Connected, 2)
+        assert link.drain(10.0) == 0
+        assert list(link.in_doubt) == []
+    assert (plug.applied, plug.simulator.doubled, plug.simulator.out_of_order) == (400, 0, 0)
+
+
 def test_send_never_waits_for_an_instrument_that_is_deaf(plug: Plug, outbox: Path) -> None:
     with InstrumentLink.open(plug.port, outbox=outbox) as link:
         plug.deaf = True
