@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FRAMES_A_RUN = 1440
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--frames", type=click.Path(path_type=Path, file_okay=False), help="Folder of frames.  [default: a simulated slide]"
 )
@@ -26,11 +26,16 @@ FRAMES_A_RUN = 1440
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--smoke", is_flag=True, help="One short round, to see that everything works.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything measured as one JSON object.")
-def bench(frames: Path | None, model: str, engine: str, rounds: int, smoke: bool, as_json: bool) -> int:
-    """Measure the pipeline beside the loop most people write, both doing the whole job.
+@click.pass_context
+def bench(
+    context: click.Context, frames: Path | None, model: str, engine: str, rounds: int, smoke: bool, as_json: bool
+) -> int:
+    """Measure the pipeline beside the loop most people write, both doing the whole job, or what a command names.
 
     Read, locate, crop, classify in f32, deliver to a simulated instrument; the same frames, in turn, in one run.
     """
+    if context.invoked_subcommand is not None:
+        return 0
     from edge_wbc.bench.compare import compare, lay_out, machine, plain_graph, run_rounds
     from edge_wbc.engines.base import engine_name
     from edge_wbc.manifest import load_model
@@ -68,6 +73,58 @@ def bench(frames: Path | None, model: str, engine: str, rounds: int, smoke: bool
     for line in lost:
         say(f"edge-wbc: {line.name}: the instrument applied {line.applied} of {line.cells} results")
     return 1 if lost else 0
+
+
+@bench.command()
+@click.option("--frames", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: simulated fields]")
+@click.option("--model", default="leukonet-int8", show_default=True, help="A shipped model, or a .onnx file.")
+@click.option("--engine", default="auto", show_default=True)
+@click.option("--size", default="1280x720", show_default=True, help="Of a frame.")
+@click.option("--fps", type=click.FloatRange(1, 1000), default=60.0, show_default=True)
+@click.option("--seconds", type=click.FloatRange(1), default=20.0, show_default=True)
+@click.option("--smoke", is_flag=True, help="One second.")
+@click.option("--json", "as_json", is_flag=True)
+def live(
+    frames: Path | None, model: str, engine: str, size: str, fps: float, seconds: float, smoke: bool, as_json: bool
+) -> int:
+    """How old frames of a fast camera are when they are decided; frames come from memory at a fixed rate.
+
+    Exit code 1: the age's p99 is more than two frame periods beyond the engine's own time, or a frame is missing.
+    """
+    import cv2
+
+    from edge_wbc.bench.live import MOST_PERIODS, measure
+    from edge_wbc.cli.session import new_session
+    from edge_wbc.engines.base import open_engine, usable_processors
+    from edge_wbc.manifest import load_model
+    from edge_wbc.sources.files import open_images
+
+    width, _, height = size.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise click.UsageError(f"--size {size!r} is not WIDTHxHEIGHT; write for example 1280x720")
+    with tempfile.TemporaryDirectory(prefix="edge-wbc-bench-") as scratch:
+        paths = _draw_fields(Path(scratch, "drawn")) if frames is None else list(open_images([frames]).paths)
+        pictures = [picture for path in paths[:60] if (picture := cv2.imread(str(path))) is not None]
+    if not pictures:
+        raise click.UsageError(f"no frame of {frames} can be read")
+    loaded = open_engine(engine, load_model(model), usable_processors())
+    try:
+        session = new_session("memory:", "field", loaded)
+        seconds = 1.0 if smoke else seconds
+        found = measure(pictures, loaded, session, size=(int(width), int(height)), fps=fps, seconds=seconds)
+    finally:
+        loaded.close()
+    if as_json:
+        figures = {"beyond_periods": found.beyond_periods, "silent": found.silent, "passed": found.passed}
+        print_json({**asdict(found), **figures, "size": size, "engine": session.engine, "model": session.model})
+        return 0 if found.passed else 1
+    ages = ", ".join(f"{name} {value:.1f} ms" for name, value in found.age_ms.items())
+    say(f"{size} at {fps:g} frames/s, {session.model} on {session.engine}, {seconds:g} s after one to warm up")
+    say(f"{found.given} frames given: {found.decided} decided, {found.dropped} dropped, {found.silent} unaccounted for")
+    say(f"age of a frame when decided: {ages}; the engine's own time p50 {found.engine_ms['p50']:.1f} ms")
+    beyond = f"{found.beyond_periods:.2f} frame periods of {found.period_ms:.1f} ms"
+    say(f"p99 is {beyond} beyond it; at most {MOST_PERIODS:g}")
+    return 0 if found.passed else 1
 
 
 def _draw_fields(folder: Path) -> list[Path]:

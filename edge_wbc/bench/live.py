@@ -1,0 +1,138 @@
+"""How fresh the frames of a fast camera are when they are decided: frames from memory, at a fixed rate, live.
+
+A camera's rate is kept by the clock, as a camera keeps it: a frame that comes late does not move the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+
+from edge_wbc.engines.base import Engine
+from edge_wbc.metrics import percentiles_ms
+from edge_wbc.pipeline import Pipeline
+from edge_wbc.types import Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
+
+MOST_PERIODS = 2.0
+"""A frame counts as fresh when it is decided so many frame periods, and what the engine itself takes, after its
+capture."""
+WARM_UP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What became of the frames of one run, after the first second."""
+
+    given: int
+    decided: int
+    dropped: int
+    cells: int
+    fps: float
+    period_ms: float
+    age_ms: Mapping[str, float]
+    """From capture to decision: p50, p90, p99."""
+    engine_ms: Mapping[str, float]
+    """What the engine took of that, a frame: p50, p99."""
+    stages: Mapping[str, Mapping[str, float]]
+
+    @property
+    def beyond_periods(self) -> float:
+        """The age's p99 beyond the engine's own p50, in frame periods."""
+        return (self.age_ms["p99"] - self.engine_ms["p50"]) / self.period_ms
+
+    @property
+    def silent(self) -> int:
+        """Frames that were neither decided nor counted as dropped."""
+        return self.given - self.decided - self.dropped
+
+    @property
+    def passed(self) -> bool:
+        return self.beyond_periods <= MOST_PERIODS and not self.silent
+
+
+class PacedSource:
+    """Frames in memory, over and over, at a camera's rate."""
+
+    uri = "memory:"
+    live = True
+
+    def __init__(self, pictures: Sequence[Pixels], fps: float, seconds: float) -> None:
+        self.given = 0
+        self._pictures = pictures
+        self._period_ns = round(1e9 / fps)
+        self._frames = round(fps * seconds)
+        self._closed = threading.Event()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield each at its time, which is its capture time."""
+        began_ns = time.monotonic_ns()
+        for index in range(self._frames):
+            due_ns = began_ns + index * self._period_ns
+            self._closed.wait(max(0, due_ns - time.monotonic_ns()) / 1e9)
+            if self._closed.is_set():
+                return
+            self.given += 1
+            yield Frame(self._pictures[index % len(self._pictures)], index, due_ns, self.uri)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class _AgeSink:
+    """Keeps when each frame was decided."""
+
+    uri = "ages:"
+
+    def __init__(self) -> None:
+        self.results: list[tuple[int, int, int]] = []
+        """Frame, its age when decided in ns, its cells."""
+
+    def open(self, session: Session) -> None:
+        pass
+
+    def frame(self, result: FrameResult) -> None:
+        self.results.append((result.frame.index, result.decided_ns - result.frame.time_ns, len(result.cells)))
+
+    def refused(self, refused: Refused) -> None:
+        pass
+
+    def finish(self, differential: Differential, summary: Summary) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def report(self) -> Mapping[str, Any]:
+        return {}
+
+
+def measure(
+    pictures: Sequence[Pixels], engine: Engine, session: Session, *, size: tuple[int, int], fps: float, seconds: float
+) -> Freshness:
+    """Run the pipeline on a camera of this size and rate.
+
+    :param pictures: (height, width, 3) uint8 BGR each; brought to ``size``, width and height.
+    """
+    sized = [cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in pictures]
+    source, sink = PacedSource(sized, fps, WARM_UP_S + seconds), _AgeSink()
+    outcome = Pipeline(source, engine, [sink], session).run()
+    first = round(fps * WARM_UP_S)
+    counted = [(age_ns, cells) for index, age_ns, cells in sink.results if index >= first]
+    early = len(sink.results) - len(counted)
+    stages = outcome.summary.stages
+    return Freshness(
+        given=source.given - first,
+        decided=len(counted),
+        dropped=outcome.summary.dropped - (first - early),
+        cells=sum(cells for _, cells in counted),
+        fps=round(len(counted) / seconds, 2),
+        period_ms=1000 / fps,
+        age_ms=percentiles_ms([age_ns for age_ns, _ in counted], (50, 90, 99)),
+        engine_ms={name: stages["classify"][name] for name in ("p50", "p99")},
+        stages=stages,
+    )
