@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import COUNTED_LABELS, InstrumentLink
+from firmware_bridge import COUNTED_LABELS, Instrument
 from firmware_bridge.messages import Persistence
-from tests.firmware_bridge.firmware.bench import FIRMWARE, Board, make, results, symbol
+from tests.firmware_bridge.firmware.bench import FIRMWARE, make, symbol
+from tests.firmware_bridge.firmware.board import Board
+from tests.firmware_bridge.firmware.ledger import results
 
 ARDUINO_CORE = Path("/usr/share/arduino/hardware/arduino/avr/cores/arduino")
 
@@ -24,7 +26,7 @@ def test_the_sketch_counts_on_an_uno(build: Callable[..., Path], tmp_path: Path)
     (folder / "host").symlink_to(board_runner)
     sent = results(100)
     with Board("atmega328p", folder) as board:
-        with InstrumentLink.open(board.port) as link:
+        with Instrument.open(board.port) as link:
             for message in sent:
                 link.send(message)
             assert link.drain(20.0) == 0

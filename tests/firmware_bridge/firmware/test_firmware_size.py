@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware_bridge.firmware.bench import EMULATED_BOARDS, QEMU_BOARDS, Board, Host, results
+from firmware_bridge import Instrument
+from tests.firmware_bridge.firmware.bench import EMULATED_BOARDS, QEMU_BOARDS
+from tests.firmware_bridge.firmware.board import Board
+from tests.firmware_bridge.firmware.ledger import results
 
 Build = Callable[..., Path]
 
@@ -100,9 +103,10 @@ def deepest(folder: Path) -> Callable[[str], int]:
 @pytest.mark.parametrize("name", EMULATED_BOARDS)
 def test_the_stack_stays_below_its_ceiling(build: Build, name: str) -> None:
     folder = build(name)
-    with Board(name, folder) as board, Host(board.port) as host:
-        host.send(results(50))
-        host.deliver()
+    with Board(name, folder) as board, Instrument.open(board.port) as link:
+        for message in results(50):
+            link.send(message)
+        assert link.drain(20.0) == 0
         measured = board.stack_used()
     assert 0 < measured <= STACK[name]
     if name in QEMU_BOARDS:

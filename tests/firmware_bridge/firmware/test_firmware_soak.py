@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware_bridge.firmware.bench import Faults, make, missing_tools, patched_copy
+from tests.firmware_bridge.firmware.bench import make, missing_tools, patched_copy
+from tests.firmware_bridge.firmware.relay import Faults
 from tests.firmware_bridge.firmware.soak import soak
 from tests.firmware_bridge.firmware.test_firmware_rules import DEDUPE, LINK, NO_DEDUPE
 
