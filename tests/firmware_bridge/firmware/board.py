@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -128,6 +129,8 @@ class Board:
             self._obey("stop" if hung else "cont")
         else:
             self._process.send_signal(signal.SIGSTOP if hung else signal.SIGCONT)
+            if hung:
+                os.waitpid(self._process.pid, os.WUNTRACED)
 
     def _obey(self, line: str) -> None:
         assert isinstance(self._control, socket.socket)

@@ -1,6 +1,6 @@
 """A thousand results at once: ``python -m tests.firmware_bridge.firmware.burst PORT OUTBOX``, on a disk made slow.
 
-Prints a JSON object: seconds until one result alone was durable, until a thousand were, and of the longest `send`.
+Prints seconds as JSON: until one result alone was durable, until a thousand were, and what the longest `send` took.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BITS_PER_BYTE = 10
-_TICK_S = 0.001
+_TICK_S = 0.0002
 """A paced wire delivers what has arrived in so long together."""
 _LOOK_S = 0.005
 _LONGEST_PIECE = 40

@@ -41,7 +41,7 @@ WIRE = Faults(drop=0.002, flip=0.04, double=0.002, delay=0.002)
 FAST = 4_000_000
 """What hosts are told of a wire that takes no time: with a time-out for 115200 baud they would mostly wait."""
 EVENTS = ("unplug", "reset", "kill", "hang")
-RESULTS_AN_EVENT, FORGETFUL_RESULTS_AN_EVENT = 350, 60
+RESULTS_AN_EVENT, FORGETFUL_RESULTS_AN_EVENT = 300, 60
 """On average; the second where the board forgets at a reset."""
 CLOSE = 0.2
 """Chance that the next event comes while the link is still recovering from the one before."""
@@ -117,14 +117,15 @@ class Soak:
         """
         self.run.crc_failed += self.board.crc_errors() + self.run.hosts["crc_errors"]
         self.run.done.update(self.board.relay.done)
+        connection = connect(self._outbox, read_only=True)
+        doubts = read_doubts(connection, self._count)
+        connection.close()
         if self.board.forgets:
             self._remember()
-            connection = connect(self._outbox, read_only=True)
-            doubts = read_doubts(connection, self._count)
-            connection.close()
             self.run.shown = shown(self._count, self.boots, doubts)
             assert not self.run.shown.hidden, f"lost or doubled, and not in doubt: {self.run.shown}"
         else:
+            assert not doubts, f"{len(doubts)} in doubt on a board that remembers: has another program used its port?"
             ledger = Ledger()
             ledger.add(results(self._count))
             ledger.check(self.board.record())

@@ -21,7 +21,7 @@ CORE_BYTES, LIBRARY_BYTES, STATE_BYTES = 1536, 3072, 400
 """On a Cortex-M0; from the issue that asked for the link."""
 
 IMAGE_FLASH = {"atmega328p": 4608, **dict.fromkeys(QEMU_BOARDS, 2816)}
-IMAGE_RAM = {"atmega328p": 704, **dict.fromkeys(QEMU_BOARDS, 1536)}
+IMAGE_RAM = {"atmega328p": 1056, **dict.fromkeys(QEMU_BOARDS, 1536)}
 """Of the whole example with its rings, without the stack: some 15 % above what was measured."""
 
 STACK = {"atmega328p": 256, **dict.fromkeys(QEMU_BOARDS, 448)}
