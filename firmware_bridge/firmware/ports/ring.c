@@ -1,11 +1,13 @@
 #include "ring.h"
 
-#if RING_BYTES <= 256
-typedef uint8_t ring_index; /* read in one instruction on 8 bits too */
-#elif defined(__AVR__)
-#error "on 8 bits a wider index is read in two halves, with an interrupt between them: 256 bytes at most"
-#else
 typedef uint16_t ring_index;
+
+/* On 8 bits an index is read and written in two halves: the interrupt must not come between them. */
+#ifdef __AVR__
+#include <util/atomic.h>
+#define WHOLE ATOMIC_BLOCK(ATOMIC_RESTORESTATE)
+#else
+#define WHOLE
 #endif
 
 typedef char ring_bytes_is_a_power_of_two[(RING_BYTES & (RING_BYTES - 1)) == 0 ? 1 : -1];
@@ -33,17 +35,21 @@ void ring_put(uint8_t byte)
 
 bool ring_empty(void)
 {
-    return head == tail;
+    bool empty;
+    WHOLE { empty = head == tail; }
+    return empty;
 }
 
 bool board_read(uint8_t *byte)
 {
-    const ring_index at = tail;
-    if (head == at) {
+    const ring_index at = tail, next = after(at);
+    ring_index end;
+    WHOLE { end = head; }
+    if (end == at) {
         return false;
     }
     *byte = bytes[at];
-    tail = after(at);
+    WHOLE { tail = next; }
     return true;
 }
 

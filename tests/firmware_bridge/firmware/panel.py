@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.firmware_bridge.firmware.bench import PATIENCE_S, QEMU_BOARDS, Board, symbol
+from tests.firmware_bridge.firmware.bench import PATIENCE_S, QEMU_BOARDS, symbol
+from tests.firmware_bridge.firmware.board import Board
 from tests.firmware_bridge.firmware.test_firmware_interrupt import Debugger
 
 NM_PER_MS = 10_000

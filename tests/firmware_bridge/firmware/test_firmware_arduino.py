@@ -13,13 +13,15 @@ from firmware_bridge import (
     COUNTED_LABELS,
     EventCode,
     Indicate,
-    InstrumentLink,
+    Instrument,
     MoveStage,
     ProtocolError,
     Reported,
 )
 from firmware_bridge.schema import Persistence
-from tests.firmware_bridge.firmware.bench import FIRMWARE, PATIENCE_S, Board, make, results, symbol
+from tests.firmware_bridge.firmware.bench import FIRMWARE, PATIENCE_S, make, symbol
+from tests.firmware_bridge.firmware.board import Board
+from tests.firmware_bridge.firmware.ledger import results
 
 ARDUINO_CORE = Path("/usr/share/arduino/hardware/arduino/avr/cores/arduino")
 PIN_D, PORT_B = 0x29, 0x25
@@ -36,7 +38,7 @@ def test_the_sketch_counts_on_an_uno(build: Callable[..., Path], tmp_path: Path)
     (folder / "host").symlink_to(board_runner)
     sent = results(100)
     with Board("atmega328p", folder) as board:
-        with InstrumentLink.open(board.port) as link:
+        with Instrument.open(board.port) as link:
             for message in sent:
                 link.send(message)
             assert link.drain(20.0) == 0
@@ -63,7 +65,7 @@ def test_the_sketch_takes_commands_and_tells_of_its_button(build: Callable[..., 
     def light() -> bool:
         return bool(board.memory(PORT_B, 1)[0] & LIGHT)
 
-    with Board("atmega328p", folder) as board, InstrumentLink.open(board.port, on_event=on_event) as link:
+    with Board("atmega328p", folder) as board, Instrument.open(board.port, on_event=on_event) as link:
         for level, pressed in ((0, 1), (BUTTON, 0), (0, 1)):
             before = len(told)
             board._obey(f"write {PIN_D} {level}")

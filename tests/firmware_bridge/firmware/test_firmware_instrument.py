@@ -15,7 +15,7 @@ from firmware_bridge import (
     CommandStatus,
     EventCode,
     Indicate,
-    InstrumentLink,
+    Instrument,
     Logged,
     MoveStage,
     OwnCommand,
@@ -35,9 +35,12 @@ from firmware_bridge.messages import (
 )
 from firmware_bridge.protocol import Frame, encode_frame
 from firmware_bridge.schema import LABEL_CODES, SCHEMA_HASH, Capability, MessageType, Opcode
-from tests.firmware_bridge.firmware.bench import BOARDS, PATIENCE_S, Board, Faults, results
+from tests.firmware_bridge.firmware.bench import BOARDS, PATIENCE_S
+from tests.firmware_bridge.firmware.board import Board
+from tests.firmware_bridge.firmware.ledger import results
 from tests.firmware_bridge.firmware.panel import NM_PER_MS, TRAVEL_NM, panel, press, push_stage, until
 from tests.firmware_bridge.firmware.raw_host import RawHost
+from tests.firmware_bridge.firmware.relay import Faults
 
 Build = Callable[..., Path]
 
@@ -55,7 +58,7 @@ def move(number: int, x_um: float, deadline_ms: int = 20_000, issuer: int = 9) -
 
 @each_board
 def test_a_command_is_carried_out_once_on_a_bad_wire(build: Build, name: str) -> None:
-    with Board(name, build(name), seed=11) as board, InstrumentLink.open(board.port) as link:
+    with Board(name, build(name), seed=11) as board, Instrument.open(board.port) as link:
         board.relay.faults = WIRE
         for n in range(1, 9):
             assert link.command(MoveStage(n, -n, 0), deadline_s=PATIENCE_S) == 0
@@ -90,7 +93,7 @@ def test_a_doubled_command_and_one_held_back_do_nothing(build: Build, name: str)
 
 @each_board
 def test_stop_halts_the_stage(build: Build, name: str) -> None:
-    with Board(name, build(name), seed=12) as board, InstrumentLink.open(board.port) as link:
+    with Board(name, build(name), seed=12) as board, Instrument.open(board.port) as link:
         board.relay.faults = WIRE
         ended: list[CommandFailedError] = []
 
@@ -127,7 +130,7 @@ def test_stop_is_obeyed_from_any_connection(build: Build, name: str) -> None:
 
 @each_board
 def test_a_deadline_halts_the_stage(build: Build, name: str) -> None:
-    with Board(name, build(name), seed=13) as board, InstrumentLink.open(board.port) as link:
+    with Board(name, build(name), seed=13) as board, Instrument.open(board.port) as link:
         board.relay.faults = WIRE
         with pytest.raises(CommandFailedError) as caught:
             link.command(MoveStage(FAR_UM, 0, 0), deadline_s=0.5)
@@ -148,7 +151,7 @@ def test_a_pressed_button_is_heard_once(build: Build, name: str) -> None:
 
     with (
         Board(name, build(name), seed=14) as board,
-        InstrumentLink.open(board.port, on_event=on_event, reconnect_s=None),
+        Instrument.open(board.port, on_event=on_event, reconnect_s=None),
     ):
         board.relay.faults = WIRE
         for n in range(8):
@@ -255,7 +258,7 @@ def test_an_event_waits_for_a_host_that_knows_events(build: Build, name: str) ->
 
 @each_board
 def test_each_result_lights_its_indicator_and_counts_on_the_display(build: Build, name: str) -> None:
-    with Board(name, build(name)) as board, InstrumentLink.open(board.port) as link:
+    with Board(name, build(name)) as board, Instrument.open(board.port) as link:
         for n, label in enumerate(LABEL_CODES):
             link.send(CellResult(n, 0, label, 1.0, (0, 0, 1, 1)))
             assert link.drain(PATIENCE_S) == 0
@@ -280,7 +283,7 @@ def test_each_result_lights_its_indicator_and_counts_on_the_display(build: Build
 
 @each_board
 def test_what_it_cannot_do_it_says(build: Build, name: str) -> None:
-    with Board(name, build(name)) as board, InstrumentLink.open(board.port) as link:
+    with Board(name, build(name)) as board, Instrument.open(board.port) as link:
         for command, status in (
             (Trigger(4, 0.001), CommandStatus.BAD_ARGUMENT),
             (Trigger(0, 11.0), CommandStatus.BAD_ARGUMENT),
@@ -297,7 +300,7 @@ def test_the_end_of_travel_stops_the_stage_and_is_told(build: Build, name: str) 
     told: list[object] = []
     with Board(name, build(name)) as board:
         push_stage(board, TRAVEL_NM - 20 * NM_PER_MS)
-        with InstrumentLink.open(board.port, on_event=told.append) as link:
+        with Instrument.open(board.port, on_event=told.append) as link:
             with pytest.raises(CommandFailedError) as caught:
                 link.command(MoveStage(TRAVEL_NM / 1000 + 1000, 0, 0))
             assert (caught.value.status, caught.value.detail) == (CommandStatus.FAILED, 1)

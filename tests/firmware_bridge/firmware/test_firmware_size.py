@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge import Instrument
 from firmware_bridge.messages import Command, Heartbeat
 from firmware_bridge.schema import MessageType, Opcode
-from tests.firmware_bridge.firmware.bench import EMULATED_BOARDS, QEMU_BOARDS, Board, Host, results
+from tests.firmware_bridge.firmware.bench import EMULATED_BOARDS, QEMU_BOARDS
+from tests.firmware_bridge.firmware.board import Board
+from tests.firmware_bridge.firmware.ledger import results
 from tests.firmware_bridge.firmware.panel import NM_PER_MS, TRAVEL_NM, press, push_stage
 from tests.firmware_bridge.firmware.raw_host import RawHost
 
@@ -126,10 +129,11 @@ def deepest(folder: Path) -> Callable[[str], int]:
 @pytest.mark.parametrize("name", EMULATED_BOARDS)
 def test_the_stack_stays_below_its_ceiling(build: Build, name: str) -> None:
     folder = build(name)
-    with Board(name, folder) as board, Host(board.port) as host:
-        host.send(results(50))
-        host.deliver()
-        host.close()
+    with Board(name, folder) as board:
+        with Instrument.open(board.port) as link:
+            for message in results(50):
+                link.send(message)
+            assert link.drain(20.0) == 0
         push_stage(board, TRAVEL_NM - NM_PER_MS)
         with RawHost(board.port) as talker:
             press(board, 1)

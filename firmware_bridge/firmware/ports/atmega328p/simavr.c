@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <simavr/avr_uart.h>
@@ -17,6 +18,7 @@
 #define CLOCK_HZ 16000000
 #define CYCLES_A_BYTE 1500 /* as simavr counts: 11 bits, at the 117647 baud that a divider of 16 gives */
 #define CYCLES_BETWEEN_POLLS 2000
+#define MOST_BEHIND_NS 50000000
 
 static int wire, listening, control = -1;
 
@@ -43,6 +45,25 @@ static void on_output(struct avr_irq_t *irq, uint32_t value, void *param)
     (void)param;
     if (send(wire, &byte, 1, MSG_NOSIGNAL) != 1) {
         exit(0);
+    }
+}
+
+/* simavr keeps to the clock only where the processor sleeps; one that is always awake would run ahead of its wire. What
+   this machine was too busy for is made up for, time that the board was stopped is not. */
+static void keep_to_the_clock(avr_cycle_count_t cycle)
+{
+    static int64_t began_ns;
+    const int64_t cycles_ns = (int64_t)(cycle * 125 / 2); /* of 62.5 ns */
+    struct timespec now, wait = {0, 0};
+    int64_t now_ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (began_ns == 0 || now_ns - began_ns - cycles_ns > MOST_BEHIND_NS) {
+        began_ns = now_ns - cycles_ns;
+    } else if (began_ns + cycles_ns > now_ns) {
+        wait.tv_nsec = (long)(began_ns + cycles_ns - now_ns);
+        nanosleep(&wait, NULL);
     }
 }
 
@@ -144,13 +165,17 @@ int main(int count, char **arguments)
         }
         if (stopped || avr->cycle >= poll_at) {
             poll_at = avr->cycle + CYCLES_BETWEEN_POLLS;
+            keep_to_the_clock(avr->cycle);
             obey(avr, &stopped);
-            if (given == held && readable(wire, 0)) {
-                given = 0;
-                held = read(wire, bytes, sizeof bytes);
-                if (held <= 0) {
+            memmove(bytes, bytes + given, (size_t)(held - given));
+            held -= given;
+            given = 0;
+            if (held < (ssize_t)sizeof bytes && readable(wire, 0)) {
+                const ssize_t more = read(wire, bytes + held, sizeof bytes - (size_t)held);
+                if (more <= 0) {
                     exit(0);
                 }
+                held += more;
             }
         }
     }

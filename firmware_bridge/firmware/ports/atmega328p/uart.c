@@ -26,8 +26,8 @@ ISR(USART_RX_vect)
     ring_put(UDR0);
 }
 
-/* Waits. The transmit interrupt would win some 20 % of results per second, but simavr 1.6 stops receiving after a while
-   when both interrupts are on, and what was not tried is not here. */
+/* Waits: the ring takes what comes meanwhile. simavr 1.6 stops receiving after a while when the transmit interrupt is on
+   beside the other, and what was not tried is not here. */
 void board_write(const uint8_t *data, uint8_t length)
 {
     for (; length != 0; length--) {
