@@ -34,7 +34,8 @@ typedef struct {
     uint32_t began_ms;
     int32_t detail;
     uint8_t status;
-    bool known; /* there was one since this boot */
+    bool known;  /* there was one since this boot */
+    bool untold; /* it has ended, and the host was not told yet */
     /* the last event */
     bool event_waits;
     uint8_t event, event_source;
@@ -67,11 +68,11 @@ struct ewbc_control {
 /* For ewbc_control.receive alone. */
 uint8_t ewbc_control_receive(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out);
 
-/* Say what time it is, each millisecond or so; the clock may wrap. Ends a command whose deadline is over, sends the event
-   that waits, stops on silence. Times told to the host are those of the last tick. */
+/* Say what time it is, each millisecond or so; the clock may wrap. Ends a command whose deadline is over, stops on
+   silence, sends how a command ended and the event that waits. Times told to the host are those of the last tick. */
 void ewbc_link_tick(ewbc_link *link, uint32_t now_ms);
 
-/* The running command has ended; without effect when none runs, as after a STOP. */
+/* The running command has ended, which the next tick tells the host; without effect when none runs, as after a STOP. */
 void ewbc_link_command_done(ewbc_link *link, uint8_t status, int32_t detail);
 
 /* Tell the host, surely and once, at the next tick with a host that wants to know; false: not taken, as the one before

@@ -133,7 +133,7 @@ void ewbc_link_idle(ewbc_link *link);
 
 /* Take one decoded frame and write its answer to `out`, of EWBC_MAX_FRAME bytes; returns its length, 0 for none. For
    those who frame by other means (a radio, USB packets): the two functions above do this for you. What is no answer
-   (EVENT, LOG, a command's end) goes to device->write all the same. */
+   (EVENT, LOG, a command's end) goes to device->write all the same. Count the frames in link->decoder.frames. */
 uint8_t ewbc_link_receive(ewbc_link *link, const ewbc_frame *frame, uint8_t *out);
 
 #ifdef __cplusplus

@@ -13,7 +13,7 @@ typedef char ring_bytes_is_a_power_of_two[(RING_BYTES & (RING_BYTES - 1)) == 0 ?
 static volatile uint8_t bytes[RING_BYTES];
 static volatile ring_index head; /* moved by the interrupt alone */
 static volatile ring_index tail; /* moved by the loop alone */
-volatile uint32_t ring_overruns; /* for a debugger */
+static volatile uint32_t overruns; /* moved by the interrupt alone */
 
 static ring_index after(ring_index index)
 {
@@ -24,7 +24,7 @@ void ring_put(uint8_t byte)
 {
     const ring_index at = head, next = after(at);
     if (next == tail) {
-        ring_overruns++;
+        overruns++;
     } else {
         bytes[at] = byte;
         head = next;
@@ -45,4 +45,14 @@ bool board_read(uint8_t *byte)
     *byte = bytes[at];
     tail = after(at);
     return true;
+}
+
+uint32_t board_overruns(void)
+{
+    uint32_t first, second;
+    do { /* where it is read in pieces, an interrupt may come in between */
+        first = overruns;
+        second = overruns;
+    } while (first != second);
+    return first;
 }

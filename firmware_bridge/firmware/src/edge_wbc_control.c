@@ -23,12 +23,6 @@ static bool host_knows(const ewbc_link *link, uint16_t capability)
     return link->connection != 0 && (state_of(link)->host_capabilities & capability) != 0;
 }
 
-/* Send what is no answer; the payload stands at out + EWBC_PAYLOAD_AT. */
-static void tell(ewbc_link *link, uint8_t *out, uint8_t type, uint32_t seq, uint8_t length)
-{
-    link->device->write(link->context, out, ewbc_encode(out, type, link->connection, seq, length));
-}
-
 static void put_done(const ewbc_control_state *state, uint8_t *payload)
 {
     EWBC_PUT_COMMAND_DONE_ISSUER(payload, state->last.issuer);
@@ -37,30 +31,11 @@ static void put_done(const ewbc_control_state *state, uint8_t *payload)
     EWBC_PUT_COMMAND_DONE_DETAIL(payload, state->detail);
 }
 
-static void tell_done(ewbc_link *link)
-{
-    uint8_t out[EWBC_COMMAND_DONE_SIZE + EWBC_OVERHEAD];
-
-    if (host_knows(link, EWBC_CAPABILITY_COMMAND)) {
-        put_done(state_of(link), out + EWBC_PAYLOAD_AT);
-        tell(link, out, EWBC_TYPE_COMMAND_DONE, 0, EWBC_COMMAND_DONE_SIZE);
-    }
-}
-
 /* Everything stops, whether a command runs or not. */
 static void halt(ewbc_link *link, uint8_t status)
 {
-    ewbc_control_state *state = state_of(link);
-    const bool ran = runs(state);
-
-    if (ran) {
-        state->status = status;
-        state->detail = 0;
-    }
+    ewbc_link_command_done(link, status, 0);
     link->device->control->stop(link->context);
-    if (ran) {
-        tell_done(link);
-    }
 }
 
 static void stop(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
@@ -70,8 +45,9 @@ static void stop(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
     const uint16_t ahead = (uint16_t)(number - state->last.number);
     uint8_t i;
 
-    if (!state->known || (issuer == state->last.issuer && ahead != 0 && ahead < 0x8000u)) {
-        /* a command held back under way is over before it comes */
+    halt(link, EWBC_STATUS_STOPPED);
+    if (number != 0 && (!state->known || (issuer == state->last.issuer && ahead != 0 && ahead < 0x8000u))) {
+        /* a command held back under way is over before it comes; 0: that program has given none yet */
         state->known = true;
         state->last.issuer = issuer;
         state->last.number = number;
@@ -156,12 +132,10 @@ uint8_t ewbc_control_receive(ewbc_link *link, const ewbc_frame *frame, ewbc_answ
 
     if (type == EWBC_TYPE_HELLO) {
         state->host_capabilities = (uint16_t)EWBC_GET_HELLO_CAPABILITIES(frame->payload);
-        state->event_sent_ms = state->now_ms - EVENT_PERIOD_MS; /* the new host gets it at once */
         EWBC_PUT_HELLO_ACK_CAPABILITIES(out->payload, (uint32_t)MESSAGES | link->device->control->commands);
         return 0;
     }
     if (type == EWBC_TYPE_STOP) {
-        halt(link, EWBC_STATUS_STOPPED); /* before anything is looked at */
         size = EWBC_STOP_SIZE;
     } else if (type == EWBC_TYPE_COMMAND) {
         size = EWBC_COMMAND_SIZE;
@@ -175,7 +149,7 @@ uint8_t ewbc_control_receive(ewbc_link *link, const ewbc_frame *frame, ewbc_answ
         return EWBC_NAK_UNSUPPORTED;
     }
     if (frame->length != size) {
-        return EWBC_NAK_MALFORMED;
+        return frame->connection == link->connection ? EWBC_NAK_MALFORMED : 0;
     }
     if (type == EWBC_TYPE_STOP) {
         stop(link, frame, out);
@@ -208,7 +182,7 @@ void ewbc_link_command_done(ewbc_link *link, uint8_t status, int32_t detail)
     if (runs(state)) {
         state->status = status;
         state->detail = detail;
-        tell_done(link);
+        state->untold = true;
     }
 }
 
@@ -229,17 +203,10 @@ bool ewbc_link_event(ewbc_link *link, uint8_t event, uint8_t source, int32_t val
     return true;
 }
 
-static void tell_event(ewbc_link *link)
+/* Send what is no answer; the payload stands at out + EWBC_PAYLOAD_AT. */
+static void tell(ewbc_link *link, uint8_t *out, uint8_t type, uint32_t seq, uint8_t length)
 {
-    ewbc_control_state *state = state_of(link);
-    uint8_t out[EWBC_EVENT_SIZE + EWBC_OVERHEAD], *payload = out + EWBC_PAYLOAD_AT;
-
-    state->event_sent_ms = state->now_ms;
-    EWBC_PUT_EVENT_EVENT(payload, state->event);
-    EWBC_PUT_EVENT_SOURCE(payload, state->event_source);
-    EWBC_PUT_EVENT_VALUE(payload, state->event_value);
-    EWBC_PUT_EVENT_TIME_MS(payload, state->event_ms);
-    tell(link, out, EWBC_TYPE_EVENT, state->event_number, EWBC_EVENT_SIZE);
+    link->device->write(link->context, out, ewbc_encode(out, type, link->connection, seq, length));
 }
 
 void ewbc_link_log(ewbc_link *link, uint8_t level, const char *text)
@@ -265,21 +232,33 @@ void ewbc_link_tick(ewbc_link *link, uint32_t now_ms)
 {
     const uint32_t silence_ms = link->device->control->silence_stop_ms;
     ewbc_control_state *state = state_of(link);
+    uint8_t out[EWBC_EVENT_SIZE + EWBC_OVERHEAD], *payload = out + EWBC_PAYLOAD_AT;
 
-    state->now_ms = now_ms;
     if (state->heard_frames != link->decoder.frames) {
         state->heard_frames = link->decoder.frames;
-        state->heard_ms = now_ms;
+        state->heard_ms = state->now_ms; /* at the tick before: they came since */
         state->heard = true;
-    } else if (silence_ms != 0 && state->heard && now_ms - state->heard_ms >= silence_ms) {
-        state->heard = false; /* once for each silence */
-        halt(link, EWBC_STATUS_STOPPED);
     }
+    state->now_ms = now_ms;
     if (runs(state) && now_ms - state->began_ms >= state->last.deadline_ms) {
         halt(link, EWBC_STATUS_EXPIRED);
     }
+    if (silence_ms != 0 && state->heard && now_ms - state->heard_ms >= silence_ms) {
+        state->heard = false; /* once for each silence */
+        halt(link, EWBC_STATUS_STOPPED);
+    }
+    if (state->untold && host_knows(link, EWBC_CAPABILITY_COMMAND)) {
+        state->untold = false;
+        put_done(state, payload);
+        tell(link, out, EWBC_TYPE_COMMAND_DONE, 0, EWBC_COMMAND_DONE_SIZE);
+    }
     if (state->event_waits && host_knows(link, EWBC_CAPABILITY_EVENT) &&
         now_ms - state->event_sent_ms >= EVENT_PERIOD_MS) {
-        tell_event(link);
+        state->event_sent_ms = now_ms;
+        EWBC_PUT_EVENT_EVENT(payload, state->event);
+        EWBC_PUT_EVENT_SOURCE(payload, state->event_source);
+        EWBC_PUT_EVENT_VALUE(payload, state->event_value);
+        EWBC_PUT_EVENT_TIME_MS(payload, state->event_ms);
+        tell(link, out, EWBC_TYPE_EVENT, state->event_number, EWBC_EVENT_SIZE);
     }
 }

@@ -1,6 +1,7 @@
 /* An ATmega328P in simavr:  simavr-board IMAGE.elf WIRE CONTROL
    Connects its UART to the Unix socket WIRE and listens on the Unix socket CONTROL for lines: `reset`; `read ADDRESS
-   LENGTH` (of data memory, answered with the bytes themselves); `stop`; `cont`; `quit`. The others are answered `ok`. */
+   LENGTH` (of data memory, answered with the bytes themselves); `write ADDRESS BYTE`; `stop`; `cont`; `quit`. The
+   others are answered `ok`. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +64,7 @@ static void answer(const void *data, size_t size)
 static void obey(avr_t *avr, int *stopped)
 {
     char line[64];
-    unsigned at, length;
+    unsigned at, length, byte;
     ssize_t count;
 
     if (control < 0) {
@@ -86,7 +87,9 @@ static void obey(avr_t *avr, int *stopped)
         answer(avr->data + at, length);
         return;
     }
-    if (strncmp(line, "reset", 5) == 0) {
+    if (sscanf(line, "write %u %u", &at, &byte) == 2 && at <= avr->ramend) {
+        avr->data[at] = (unsigned char)byte;
+    } else if (strncmp(line, "reset", 5) == 0) {
         avr_reset(avr);
     } else if (strncmp(line, "stop", 4) == 0) {
         *stopped = 1;
