@@ -61,16 +61,25 @@ def until(board: Board, holds: Callable[[Panel], bool], within_s: float = PATIEN
 
 def press(board: Board, value: int) -> None:
     """Press (1) or release (0) the button."""
-    at = _at(board) + _BUTTON_AT
+    _write(board, _at(board) + _BUTTON_AT, bytes([value]))
+
+
+def push_stage(board: Board, x_nm: int) -> None:
+    """Move the stage by hand, while it stands."""
+    _write(board, _at(board), struct.pack("<i", x_nm))
+
+
+def _write(board: Board, at: int, data: bytes) -> None:
     if board.name in QEMU_BOARDS:
         with Debugger(board) as debugger:
-            assert debugger.ask(f"M{at:x},1:{value:02x}") == "OK"
+            assert debugger.ask(f"M{at:x},{len(data):x}:{data.hex()}") == "OK"
             assert debugger.ask("D") == "OK"
     elif isinstance(board._control, socket.socket):
-        board._obey(f"write {at} {value}")
+        for offset, byte in enumerate(data):
+            board._obey(f"write {at + offset} {byte}")
     else:
         memory = os.open(f"/proc/{board._process.pid}/mem", os.O_RDWR)
-        os.pwrite(memory, bytes([value]), at)
+        os.pwrite(memory, data, at)
         os.close(memory)
 
 
