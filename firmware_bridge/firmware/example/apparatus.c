@@ -131,21 +131,25 @@ static void move(apparatus *apparatus_, uint32_t elapsed_ms)
     }
 }
 
+/* Counted down by powers of ten: to divide takes long on 8 bits. */
 static void put(char *at, const char *name, uint32_t count)
 {
+    static const uint16_t powers[DIGITS] = {10000, 1000, 100, 10, 1};
+    const bool too_many = count > 99999ul;
+    bool leading = true;
     uint8_t i;
 
     for (i = 0; i < NAME; i++) {
         *at++ = *name++;
     }
-    for (i = DIGITS; i != 0; i--) {
-        at[i - 1u] = (char)(count == 0 && i != DIGITS ? ' ' : '0' + (char)(count % 10u));
-        count /= 10u;
-    }
-    if (count != 0) {
-        for (i = 0; i < DIGITS; i++) {
-            at[i] = '*'; /* more than it can show */
+    for (i = 0; i < DIGITS; i++) {
+        char digit = '0';
+        while (!too_many && count >= powers[i]) {
+            count -= powers[i];
+            digit++;
         }
+        leading = leading && digit == '0' && i != DIGITS - 1u;
+        *at++ = too_many ? '*' : leading ? ' ' : digit;
     }
 }
 

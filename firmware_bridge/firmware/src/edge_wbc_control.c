@@ -126,6 +126,13 @@ static void heartbeat(const ewbc_link *link, ewbc_answer *out)
    connection that it does not know itself. Returns 0, or the EWBC_NAK_… reason. */
 uint8_t ewbc_control_receive(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
 {
+    static const uint8_t sizes[] = {
+        [EWBC_TYPE_ACK] = EWBC_ACK_SIZE,
+        [EWBC_TYPE_HEARTBEAT] = EWBC_HEARTBEAT_SIZE,
+        [EWBC_TYPE_TIME_SYNC] = EWBC_TIME_SYNC_SIZE,
+        [EWBC_TYPE_STOP] = EWBC_STOP_SIZE,
+        [EWBC_TYPE_COMMAND] = EWBC_COMMAND_SIZE,
+    };
     ewbc_control_state *state = state_of(link);
     const uint8_t type = frame->type;
     uint8_t size, i;
@@ -135,17 +142,8 @@ uint8_t ewbc_control_receive(ewbc_link *link, const ewbc_frame *frame, ewbc_answ
         EWBC_PUT_HELLO_ACK_CAPABILITIES(out->payload, (uint32_t)MESSAGES | link->device->control->commands);
         return 0;
     }
-    if (type == EWBC_TYPE_STOP) {
-        size = EWBC_STOP_SIZE;
-    } else if (type == EWBC_TYPE_COMMAND) {
-        size = EWBC_COMMAND_SIZE;
-    } else if (type == EWBC_TYPE_ACK) {
-        size = EWBC_ACK_SIZE;
-    } else if (type == EWBC_TYPE_HEARTBEAT) {
-        size = EWBC_HEARTBEAT_SIZE;
-    } else if (type == EWBC_TYPE_TIME_SYNC) {
-        size = EWBC_TIME_SYNC_SIZE;
-    } else {
+    size = type < sizeof sizes ? sizes[type] : 0;
+    if (size == 0) {
         return EWBC_NAK_UNSUPPORTED;
     }
     if (frame->length != size) {
