@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from firmware_bridge.messages import Hello, Message, decode_message
+from firmware_bridge.messages import Heartbeat, Hello, Message, decode_message
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
-from firmware_bridge.schema import HOST_CAPABILITIES, SCHEMA_HASH
+from firmware_bridge.schema import HOST_CAPABILITIES, SCHEMA_HASH, MessageType
 from firmware_bridge.transport import SerialPort
 from tests.firmware_bridge.firmware.bench import BAUD, PATIENCE_S
 
@@ -28,10 +28,35 @@ class RawHost:
         connection = self.connection if connection is None else connection
         self._port.write(encode_frame(Frame(message.TYPE, connection, 0, message.encode())))
 
+    def write(self, data: bytes) -> None:
+        self._port.write(data)
+
     def listen(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self.heard += self._decoder.feed(self._port.read(left))
+
+    def listen_for(self, *kinds: MessageType, within_s: float = PATIENCE_S) -> None:
+        """Listen until a frame of each of these types has come.
+
+        :raises AssertionError: it did not.
+        """
+        deadline = time.monotonic() + within_s
+        while missing := set(kinds) - {frame.type for frame in self.heard}:
+            assert time.monotonic() < deadline, f"not heard: {missing}"
+            self.heard += self._decoder.feed(self._port.read(0.1))
+
+    def heartbeat(self, within_s: float = PATIENCE_S) -> Heartbeat:
+        """Return the board's; what was sent before has been answered then."""
+        before, deadline = len(self.heard), time.monotonic() + within_s
+        while True:
+            assert time.monotonic() < deadline, "no heartbeat"
+            self.send(Heartbeat(0, 0, 0, 0, 0))
+            self.listen(_ASK_AGAIN_S / 4)
+            for frame in self.heard[before:]:
+                told = decode_message(frame.type, frame.payload)
+                if isinstance(told, Heartbeat):
+                    return told
 
     def ask(self, message: Message, connection: int | None = None, within_s: float = PATIENCE_S) -> Message:
         """Return the next frame, after asking as often as need be.

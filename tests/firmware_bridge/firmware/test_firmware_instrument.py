@@ -26,7 +26,6 @@ from firmware_bridge.messages import (
     Ack,
     Command,
     CommandDone,
-    Heartbeat,
     Hello,
     InstrumentEvent,
     NewStream,
@@ -34,6 +33,7 @@ from firmware_bridge.messages import (
     TimeSync,
     decode_message,
 )
+from firmware_bridge.protocol import Frame, encode_frame
 from firmware_bridge.schema import LABEL_CODES, SCHEMA_HASH, Capability, MessageType, Opcode
 from tests.firmware_bridge.firmware.bench import BOARDS, PATIENCE_S, Board, Faults, results
 from tests.firmware_bridge.firmware.panel import NM_PER_MS, TRAVEL_NM, panel, press, push_stage, until
@@ -77,7 +77,7 @@ def test_a_doubled_command_and_one_held_back_do_nothing(build: Build, name: str)
         host.send(Stop(1, 9, 5))
         host.send(move(5, 2000))
         host.send(move(4, 3000))
-        host.listen(0.3)
+        host.heartbeat()
         now = panel(board)
         assert (now.moves, now.moving, now.stops) == (1, False, 1)
         told = [decode_message(frame.type, frame.payload) for frame in host.heard[1:]]
@@ -119,7 +119,7 @@ def test_stop_is_obeyed_from_any_connection(build: Build, name: str) -> None:
         host.ask(move(1, FAR_UM))
         until(board, lambda now: now.place_nm[0] > 0)
         host.send(Stop(1, 77, 1), connection=0)
-        host.listen(0.1)
+        host.heartbeat()
         assert panel(board).moving
         host.ask(Stop(1, 77, 1), connection=1234)
         assert not panel(board).moving
@@ -167,15 +167,14 @@ def test_a_pressed_button_is_heard_once(build: Build, name: str) -> None:
 @each_board
 def test_the_board_tells_what_it_received(build: Build, name: str) -> None:
     with Board(name, build(name)) as board, RawHost(board.port) as host:
-        first = host.ask(Heartbeat(1, 2, 3, 4, 5))
-        host._port.write(
-            b"\0\x05garbage\0" + b"\1" * 100 + b"\0" + bytes.fromhex("00 02 05 0a 10 01 01 01 01 01 02 03 04 05 00")
-        )
-        second = host.ask(Heartbeat(1, 2, 3, 4, 5))
-        assert isinstance(first, Heartbeat)
-        assert isinstance(second, Heartbeat)
-        assert second.frames >= first.frames + 1
-        assert (second.crc_errors + second.dropped) - (first.crc_errors + first.dropped) == 3
+        first = host.heartbeat()
+        flipped = bytearray(encode_frame(Frame(MessageType.HEARTBEAT, 7, 0, bytes(20))))
+        flipped[2] ^= 1
+        host.write(b"\0abc\0" + b"\1" * 100 + bytes(flipped))
+        second = host.heartbeat()
+        assert second.frames > first.frames
+        assert second.crc_errors == first.crc_errors + 1
+        assert second.dropped == first.dropped + 2
         assert second.overruns == first.overruns == 0
 
 
@@ -184,9 +183,7 @@ def test_bytes_that_nobody_reads_in_time_are_counted(build: Build) -> None:
     with Board("atmega328p", build("atmega328p")) as board, RawHost(board.port) as host:
         for _ in range(100):
             host.send(Hello(1, 1, 0, SCHEMA_HASH, 1))
-        host.listen(0.5)
-        told = host.ask(Heartbeat(0, 0, 0, 0, 0))
-        assert isinstance(told, Heartbeat)
+        told = host.heartbeat()
         assert told.overruns > 0
         assert told.frames < 100
 
@@ -241,16 +238,15 @@ def test_an_event_waits_for_a_host_that_knows_events(build: Build, name: str) ->
             assert {frame.type for frame in host.heard} == {MessageType.HELLO_ACK}
         with RawHost(board.port, connection=8, capabilities=Capability.EVENT) as host:
             host.listen(0.6)
-            events = [frame for frame in host.heard if frame.type == MessageType.EVENT]
-            assert len(events) >= 2
-            assert {frame.seq for frame in events} == {1}
+            host.listen_for(MessageType.EVENT)
+            assert {frame.seq for frame in host.heard if frame.type == MessageType.EVENT} == {1}
             host.send(Ack(1, 0))
-            host.listen(0.1)
+            host.heartbeat()
             del host.heard[:]
             host.listen(0.4)
             assert host.heard == []
             press(board, 0)
-            host.listen(0.3)
+            host.listen_for(MessageType.EVENT)
             told = decode_message(host.heard[0].type, host.heard[0].payload)
             assert host.heard[0].seq == 2
             assert isinstance(told, InstrumentEvent)
