@@ -32,6 +32,7 @@ ONCE = "if (!(same_issuer && ahead == 0)) {"
 HELD_BACK = "if (same_issuer && ahead >= 0x8000u) {"
 DEADLINE = "if (runs(state) && now_ms - state->began_ms >= state->last.deadline_ms) {"
 EVENT_NUMBER = "if (EWBC_GET_ACK_SEQ(frame->payload) == state->event_number) {"
+STOP = "    halt(link, EWBC_STATUS_STOPPED);\n    if", "    if"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ EVENT_NUMBER = "if (EWBC_GET_ACK_SEQ(frame->payload) == state->event_number) {"
         pytest.param(CONTROL, ONCE, "if (true) {", once_check, id="once"),
         pytest.param(CONTROL, HELD_BACK, "if (false) {", once_check, id="held back"),
         pytest.param(CONTROL, DEADLINE, "if (false) {", deadline_check, id="deadline"),
-        pytest.param(CONTROL, "    halt(link, EWBC_STATUS_STOPPED);\n    if", "    if", stop_check, id="stop"),
+        pytest.param(CONTROL, *STOP, stop_check, id="stop"),
         pytest.param(LINK, CONNECTION, PRESENT_ONLY, stop_check, id="stop from another connection"),
         pytest.param(
             CONTROL,
