@@ -27,8 +27,8 @@ static struct {
     bool unwilling;
     ewbc_control_state control;
     ewbc_decoder spy;           /* sees the bytes that the link sees */
-    uint16_t issuer, number;    /* of the last command that began */
-    bool begun, moving, ending; /* one began since the boot; something moves; begin tells its end from within */
+    uint16_t issuer, number;    /* of the last command, that began or was over before it came */
+    bool known, moving, ending; /* there was one since the boot; something moves; begin tells its end from within */
     uint8_t status;             /* that a command begins with */
     uint32_t now_ms, began_ms, deadline_ms;
     uint32_t events; /* accepted since the boot */
@@ -37,17 +37,26 @@ static struct {
     uint32_t host;
 } world;
 
+/* Whether a command of this number is newer than the last one. */
+static bool newer(uint16_t issuer, uint16_t number)
+{
+    const uint16_t ahead = (uint16_t)(number - world.number);
+    return !world.known || issuer != world.issuer || (ahead != 0 && ahead < 0x8000u);
+}
+
+static void remember(uint16_t issuer, uint16_t number)
+{
+    world.known = true;
+    world.issuer = issuer;
+    world.number = number;
+}
+
 static uint8_t begin(void *context, const ewbc_command *command, int32_t *detail)
 {
     REQUIRE(context == &world.cells && *detail == 0);
     REQUIRE(!world.moving && command->deadline_ms != 0 && world.link.connection != 0);
-    if (world.begun && command->issuer == world.issuer) {
-        const uint16_t ahead = (uint16_t)(command->number - world.number);
-        REQUIRE(ahead != 0 && ahead < 0x8000u);
-    }
-    world.begun = true;
-    world.issuer = command->issuer;
-    world.number = command->number;
+    REQUIRE(newer(command->issuer, command->number));
+    remember(command->issuer, command->number);
     world.began_ms = world.now_ms;
     world.deadline_ms = command->deadline_ms;
     world.moving = world.status == EWBC_STATUS_RUNNING;
@@ -164,7 +173,7 @@ static void boot(void)
     ewbc_link_init(&world.link, &device, &world.cells, ++world.boots, world.stream_id, world.last_seq);
     memset(&world.control, 0, sizeof world.control);
     memset(&world.spy, 0, sizeof world.spy);
-    world.begun = world.moving = world.waits = false;
+    world.known = world.moving = world.waits = false;
     world.now_ms = world.events = world.host = 0;
 }
 
@@ -180,13 +189,24 @@ static void look(const ewbc_frame *seen, uint16_t before)
         REQUIRE(world.link.connection == before);
     }
     if (seen->type == EWBC_TYPE_STOP && seen->connection != 0 && seen->length == EWBC_STOP_SIZE) {
+        const uint16_t issuer = EWBC_GET_STOP_ISSUER(seen->payload), number = EWBC_GET_STOP_NUMBER(seen->payload);
         REQUIRE(!world.moving);
+        if (number != 0 && newer(issuer, number) && (!world.known || issuer == world.issuer)) {
+            remember(issuer, number);
+        }
+    }
+    if (seen->type == EWBC_TYPE_COMMAND && before != 0 && seen->connection == before && !world.moving &&
+        seen->length == EWBC_COMMAND_SIZE && EWBC_GET_COMMAND_DEADLINE_MS(seen->payload) == 0 &&
+        newer(EWBC_GET_COMMAND_ISSUER(seen->payload), EWBC_GET_COMMAND_NUMBER(seen->payload))) {
+        remember(EWBC_GET_COMMAND_ISSUER(seen->payload), EWBC_GET_COMMAND_NUMBER(seen->payload));
     }
     if (seen->type == EWBC_TYPE_ACK && before != 0 && seen->connection == before && seen->length == EWBC_ACK_SIZE &&
         EWBC_GET_ACK_SEQ(seen->payload) == world.events) {
         world.waits = false;
     }
     REQUIRE(world.control.event_waits == world.waits);
+    REQUIRE(world.control.known == world.known);
+    REQUIRE(!world.known || (world.control.last.issuer == world.issuer && world.control.last.number == world.number));
     REQUIRE(world.moving == (world.control.known && world.control.status == EWBC_STATUS_RUNNING));
 }
 
