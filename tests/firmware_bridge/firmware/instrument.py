@@ -59,6 +59,7 @@ class CInstrument(CReceiver):
         boot_id: int = 1,
         unique_id: bytes = b"",
         window_bytes: int = 2048,
+        commands: Capability = Capability.INDICATOR | Capability.STAGE,
         silence_stop_ms: int = 0,
         begin: Callable[[Command], tuple[int, int]] = lambda _: (CommandStatus.RUNNING, 0),
     ) -> None:
@@ -71,7 +72,7 @@ class CInstrument(CReceiver):
         self._control = _Control(
             c.cast(library.c.ewbc_control_receive, c.c_void_p),
             c.addressof(self._state),
-            Capability.INDICATOR | Capability.STAGE,
+            commands,
             silence_stop_ms,
             _BEGIN(self._begin),
             _STOP(self._stop),

@@ -44,8 +44,21 @@ def panel(board: Board) -> Panel:
     x, y, z, to_x, to_y, to_z, *rest, display = _PANEL.unpack(_memory(board, _at(board), _PANEL.size))
     text = display.replace(b"\0", b" ").decode("ascii")
     lines = tuple(text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS))
-    moves, pulses, stops, pulse_us, moving, *levels = rest
-    return Panel((x, y, z), (to_x, to_y, to_z), moves, pulses, stops, pulse_us, bool(moving), *levels, lines)
+    moves, pulses, stops, pulse_us, moving, outputs, indicator, limits, button = rest
+    return Panel(
+        place_nm=(x, y, z),
+        target_nm=(to_x, to_y, to_z),
+        moves=moves,
+        pulses=pulses,
+        stops=stops,
+        pulse_us=pulse_us,
+        moving=bool(moving),
+        outputs=outputs,
+        indicator=indicator,
+        limits=limits,
+        button=button,
+        display=lines,
+    )
 
 
 def until(board: Board, holds: Callable[[Panel], bool], within_s: float = PATIENCE_S) -> Panel:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import Instrument
 from firmware_bridge.messages import Command, Heartbeat
 from firmware_bridge.schema import MessageType, Opcode
+from firmware_bridge import Instrument
 from tests.firmware_bridge.firmware.bench import EMULATED_BOARDS, QEMU_BOARDS
 from tests.firmware_bridge.firmware.board import Board
 from tests.firmware_bridge.firmware.ledger import results

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from firmware_bridge.protocol import Frame, FrameDecoder
-from firmware_bridge.schema import MessageType
+from firmware_bridge.messages import Command
+from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
+from firmware_bridge.schema import Capability, CommandStatus, EventCode, MessageType, Opcode
 from tests.firmware_bridge.firmware.instrument import CInstrument
 from tests.firmware_bridge.firmware.library import CDecoder, CReceiver, Library
 
@@ -48,6 +49,29 @@ def test_the_dialogue(library: Library, name: str, made: type[CReceiver]) -> Non
         wanted = FrameDecoder().feed(bytes.fromhex(turn["instrument"] or ""))
         assert [_news_aside(frame) for frame in answers] == [_news_aside(frame) for frame in wanted], turn["name"]
         assert len(receiver.applied) - before == turn["applied"], turn["name"]
+
+
+def test_the_dialogue_of_commands(library: Library) -> None:
+    arrives: list[int] = []
+
+    def begin(command: Command) -> tuple[int, int]:
+        if command.opcode == Opcode.STAGE_MOVE:
+            arrives[:] = [turn["at_ms"] + 300]
+            return CommandStatus.RUNNING, 0
+        return (CommandStatus.DONE if command.opcode == Opcode.TRIGGER else CommandStatus.UNSUPPORTED), 0
+
+    commands = Capability.TRIGGER | Capability.STAGE
+    instrument = CInstrument(library, boot_id=9, unique_id=b"vectors", commands=commands, begin=begin)
+    for turn in VECTORS["control"]:
+        told = instrument.tick(turn["at_ms"])
+        if turn["name"].startswith("button"):
+            instrument.event(EventCode.BUTTON, 1, 1)
+        if arrives and turn["at_ms"] >= arrives[0]:
+            arrives.clear()
+            instrument.done(CommandStatus.DONE, 7)
+        told += FrameDecoder().feed(instrument.feed(bytes.fromhex(turn["host"] or "")))
+        told += instrument.tick(turn["at_ms"])
+        assert [encode_frame(frame).hex() for frame in told] == turn["instrument"], turn["name"]
 
 
 def test_the_streams_and_frames_of_version_1_0(library: Library) -> None:
