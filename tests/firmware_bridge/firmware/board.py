@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.firmware_bridge.firmware.bench import PATIENCE_S, QEMU_BOARDS, offset_in_link, symbol, symbols
 from tests.firmware_bridge.firmware.ledger import BOOTS_BYTES, STORE_BYTES, Record, newest_record
-from tests.firmware_bridge.firmware.relay import NO_FAULTS, Faults, Relay
+from tests.firmware_bridge.firmware.relay import Relay
+from tests.firmware_bridge.firmware.wire import NO_FAULTS, Faults
 
 
 class _Control:

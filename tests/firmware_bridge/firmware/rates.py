@@ -30,7 +30,7 @@ from tests.firmware_bridge.firmware.bench import (
 )
 from tests.firmware_bridge.firmware.board import Board
 from tests.firmware_bridge.firmware.ledger import Ledger, results
-from tests.firmware_bridge.firmware.relay import BITS_PER_BYTE, NO_FAULTS, Faults
+from tests.firmware_bridge.firmware.wire import BITS_PER_BYTE, NO_FAULTS, Faults
 
 BAUD = 115200
 FRAME_BYTES = 38

@@ -15,76 +15,13 @@ import time
 import tty
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-BITS_PER_BYTE = 10
-_TICK_S = 0.0002
-"""A paced wire delivers what has arrived in so long together."""
-_LOOK_S = 0.005
-_LONGEST_PIECE = 40
-_CHANCES = ("drop", "flip", "double", "delay")
+from tests.firmware_bridge.firmware.wire import LOOK_S, NO_FAULTS, TICK_S, Faults, Line, Pieces
+
 _MOST_BACKLOG = 1 << 16
 _AT_ONCE = 32
 """Bytes that a board with a ring of limited size is given before it has taken those before."""
-
-
-@dataclass(frozen=True)
-class Faults:
-    """What the wire does to bytes. The chances are for each piece of 1 to 40 bytes."""
-
-    drop: float = 0.0
-    flip: float = 0.0
-    """One bit of the piece."""
-    double: float = 0.0
-    delay: float = 0.0
-    """By up to ``delay_s``: the piece is overtaken by those behind it."""
-    delay_s: float = 0.03
-    baud: int | None = None
-    """Each way, ten bits to a byte; None: bytes take no time."""
-    ring_bytes: int | None = None
-    """So many wait for a board that does not read, and more are lost; None: all wait."""
-
-    @property
-    def any(self) -> float:
-        """Chance that anything happens to a piece."""
-        return 1.0 - (1.0 - self.drop) * (1.0 - self.flip) * (1.0 - self.double) * (1.0 - self.delay)
-
-
-NO_FAULTS = Faults()
-
-
-class Line:
-    """One direction's wire: bytes arrive one after another, each ``10 / baud`` seconds after the one before."""
-
-    def __init__(self, baud: int | None) -> None:
-        self._byte_s = BITS_PER_BYTE / baud if baud else 0.0
-        self._bytes = bytearray()
-        self._free = 0.0  # when the first byte that has not arrived was begun
-
-    def put(self, data: bytes, now: float) -> None:
-        if not self._bytes:
-            self._free = max(self._free, now)
-        self._bytes += data
-
-    def arrived(self, now: float) -> bytes:
-        """Take what has arrived by now."""
-        count = len(self._bytes)
-        if self._byte_s:
-            count = min(count, int((now - self._free) / self._byte_s))
-            self._free += count * self._byte_s
-        data = bytes(self._bytes[:count])
-        del self._bytes[:count]
-        return data
-
-    def due(self, now: float) -> float:
-        """Seconds until it is worth while to ask what has arrived."""
-        if not self._bytes:
-            return _LOOK_S
-        return max(_TICK_S, self._free + self._byte_s - now) if self._byte_s else 0.0
-
-    def clear(self) -> None:
-        self._bytes.clear()
 
 
 class Relay:
@@ -100,8 +37,8 @@ class Relay:
         self.faults = faults
         self.done = Counter[str]()
         """Faults made, by kind; ``overrun`` in bytes, the others in pieces."""
-        self._source = random.Random(seed)
-        self._any = faults.any
+        source = random.Random(seed)
+        self._hosts, self._boards = (Pieces(faults, source, self.done) for _ in range(2))
         self._lock = threading.Lock()
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(self.wire)
@@ -188,14 +125,14 @@ class Relay:
                     reading.append(self._master)
                 writing: list[socket.socket] = []
                 now = time.monotonic()
-                wait_s = min(_LOOK_S, self._to_board.due(now), self._to_host.due(now))
+                wait_s = min(LOOK_S, self._to_board.due(now), self._to_host.due(now))
                 if self._held:
                     wait_s = min(wait_s, max(0.0, self._held[0][0] - now))
                 if self._board is not None and self._backlog:
                     if self.faults.ring_bytes is None:
                         writing.append(self._board)
                     else:
-                        wait_s = min(wait_s, _TICK_S)
+                        wait_s = min(wait_s, TICK_S)
             with suppress(OSError):
                 select.select(reading, writing, [], wait_s)
             with self._lock:
@@ -248,40 +185,11 @@ class Relay:
                 del self._backlog[: self._board.send(self._backlog[:_AT_ONCE])]
 
     def _take(self, to_board: bool, data: bytes, now: float) -> None:
-        """Put what was read on the wire, with faults; pieces that nothing happens to travel together."""
-        line, faults, chance = self._to_board if to_board else self._to_host, self.faults, self._source.random
-        if not self._any:
-            line.put(data, now)
-            return
-        at = begun = 0
-        while at < len(data):
-            start, at = at, at + 1 + int(chance() * _LONGEST_PIECE)
-            if chance() >= self._any:
-                continue
-            line.put(data[begun:start], now)
-            begun = at
-            piece = bytearray(data[start:at])
-            dropped, flipped, doubled, delayed = self._which()
-            if flipped:
-                piece[self._source.randrange(len(piece))] ^= 1 << self._source.randrange(8)
-            late = now + chance() * faults.delay_s
-            for _ in range(0 if dropped else 1 + doubled):
-                if delayed:
-                    self._count += 1
-                    heapq.heappush(self._held, (late, self._count, to_board, bytes(piece)))
-                else:
-                    line.put(bytes(piece), now)
-        line.put(data[begun:], now)
-
-    def _which(self) -> tuple[bool, bool, bool, bool]:
-        """Draw what happens to a piece, given that something does."""
-        faults, chance, happened = self.faults, self._source.random, (False, False, False, False)
-        while not any(happened):
-            happened = (
-                chance() < faults.drop,
-                chance() < faults.flip,
-                chance() < faults.double,
-                chance() < faults.delay,
-            )
-        self.done.update(name for name, happens in zip(_CHANCES, happened, strict=True) if happens)
-        return happened
+        """Put what was read on the wire, with faults."""
+        line, pieces = (self._to_board, self._hosts) if to_board else (self._to_host, self._boards)
+        for late_s, part in pieces.spoil(data):
+            if late_s:
+                self._count += 1
+                heapq.heappush(self._held, (now + late_s, self._count, to_board, part))
+            else:
+                line.put(part, now)

@@ -16,7 +16,7 @@ from firmware_bridge.transport import SerialPort
 from tests.firmware_bridge.firmware.bench import BOARDS, make
 from tests.firmware_bridge.firmware.board import Board
 from tests.firmware_bridge.firmware.ledger import Ledger, results
-from tests.firmware_bridge.firmware.relay import Faults
+from tests.firmware_bridge.firmware.wire import Faults
 
 Build = Callable[..., Path]
 

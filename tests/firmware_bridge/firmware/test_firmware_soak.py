@@ -14,9 +14,9 @@ from firmware_bridge.schema import MessageType
 from firmware_bridge.store import Doubt
 from tests.firmware_bridge.firmware.bench import make, missing_tools, patched_copy
 from tests.firmware_bridge.firmware.ledger import Boot, Ledger, Record, Shown, results, shown
-from tests.firmware_bridge.firmware.relay import Faults
 from tests.firmware_bridge.firmware.test_firmware_rules import DEDUPE, LINK, NO_DEDUPE
 from tests.firmware_bridge.firmware.trial import soak
+from tests.firmware_bridge.firmware.wire import Faults
 
 Build = Callable[..., Path]
 ROOT = Path(__file__).parents[3]

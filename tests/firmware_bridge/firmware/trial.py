@@ -19,8 +19,8 @@ from pathlib import Path
 from firmware_bridge.outbox_file import connect, read_doubts
 from tests.firmware_bridge.firmware.board import Board
 from tests.firmware_bridge.firmware.ledger import Boot, Ledger, NoRecordError, Shown, results, shown
-from tests.firmware_bridge.firmware.relay import Faults
 from tests.firmware_bridge.firmware.sending_host import state
+from tests.firmware_bridge.firmware.wire import Faults
 
 WIRE = Faults(drop=0.002, flip=0.04, double=0.002, delay=0.002)
 """0.2 % of the bytes each: a piece has 20 on average, of which one bit of one is flipped."""
