@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge import Instrument
 from firmware_bridge.messages import Command, Heartbeat
 from firmware_bridge.schema import MessageType, Opcode
-from firmware_bridge import Instrument
 from tests.firmware_bridge.firmware.bench import EMULATED_BOARDS, QEMU_BOARDS
 from tests.firmware_bridge.firmware.board import Board
 from tests.firmware_bridge.firmware.ledger import results
@@ -25,7 +25,7 @@ CORE_BYTES, LIBRARY_BYTES, STATE_BYTES = 1536, 3072, 400
 """On a Cortex-M0; from the issue that asked for the link."""
 
 IMAGE_FLASH = {"atmega328p": 10112, **dict.fromkeys(QEMU_BOARDS, 5888)}
-IMAGE_RAM = {"atmega328p": 1120, **dict.fromkeys(QEMU_BOARDS, 1856)}
+IMAGE_RAM = {"atmega328p": 1424, **dict.fromkeys(QEMU_BOARDS, 1856)}
 """Of the whole example with its rings, without the stack: some 15 % above what was measured."""
 
 STACK = {"atmega328p": 256, **dict.fromkeys(QEMU_BOARDS, 448)}
