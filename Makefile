@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/$(shell $(PYTHON) -c 'import sys; print(f"py31{min(sys.version_info.minor, 12) - 10}")').txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test soak lint types contracts check clean
+.PHONY: demo test soak rates fuzz lint types contracts check clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/edge-wbc demo
@@ -18,6 +18,15 @@ test: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.firmware_bridge.firmware.soak $(SOAK)
+
+rates: $(VENV)/.dev
+	$(BIN)/python -m tests.firmware_bridge.firmware.rates $(RATES)
+
+# 100 million: make fuzz FUZZ="-runs=100000000 -max_len=256"
+FUZZ ?= -max_total_time=60 -max_len=256
+fuzz:
+	$(MAKE) -s -C firmware_bridge/firmware fuzz
+	firmware_bridge/firmware/build/host/fuzz -print_final_stats=1 -artifact_prefix=firmware_bridge/firmware/build/ $(FUZZ)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

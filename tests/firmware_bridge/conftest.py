@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import firmware_bridge
+from tests.firmware_bridge.firmware.bench import faults_library
 
 ROOT = Path(firmware_bridge.__file__).parents[1]
 
@@ -58,7 +59,4 @@ def start_simulator() -> Iterator[Callable[..., RunningSimulator]]:
 @pytest.fixture(scope="session")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`faults.c` as a library to preload."""
-    library = tmp_path_factory.mktemp("faults") / "faults.so"
-    source = Path(__file__).with_name("faults.c")
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source, "-ldl"], check=True)
-    return library
+    return faults_library(tmp_path_factory.mktemp("faults"))

@@ -6,6 +6,7 @@
 #define EDGE_WBC_LINK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "edge_wbc_messages.h"
@@ -88,13 +89,15 @@ uint8_t ewbc_message_decode(const ewbc_frame *frame, ewbc_message *message);
 
 /* ---- the link ---- */
 
+/* Commands, stops, events, heartbeat, clock and log: edge_wbc_control.h. */
+typedef struct ewbc_control ewbc_control;
+
 /* What the instrument is and does; one constant. `context` is the pointer given to ewbc_link_init. */
 typedef struct {
     uint8_t unique_id[EWBC_HELLO_ACK_UNIQUE_ID_LENGTH];
     uint8_t firmware_version[EWBC_HELLO_ACK_FIRMWARE_VERSION_LENGTH];
     uint8_t persistence;   /* EWBC_PERSISTENCE_… : what survives a loss of power; say the truth */
     uint16_t window_bytes; /* unacknowledged bytes the host may send: at most the receive ring - EWBC_MAX_FRAME */
-    uint32_t capabilities;
 
     /* Make the message take effect and remember `seq`, both or neither; false: not now, the host will send it again.
        Called once for each seq, each one more than the last. What it keeps of seq is what counts after a reset. */
@@ -103,14 +106,15 @@ typedef struct {
     bool (*start_stream)(void *context, uint32_t stream_id);
     /* Put bytes on the wire, all of them, waiting for the transmitter if need be. */
     void (*write)(void *context, const uint8_t *data, uint8_t length);
+    const ewbc_control *control; /* NULL: results and nothing else, as version 1.0 */
 } ewbc_device;
 
 typedef struct {
     const ewbc_device *device;
     void *context;
     uint32_t boot_id;
-    uint32_t stream_id; /* 0: none */
-    uint32_t last_seq;  /* of the stream, applied */
+    uint32_t stream_id;  /* 0: none */
+    uint32_t last_seq;   /* of the stream, applied */
     uint16_t connection; /* 0: not greeted since this boot */
     bool ack_due;
     ewbc_decoder decoder;
@@ -128,7 +132,8 @@ void ewbc_link_byte(ewbc_link *link, uint8_t byte);
 void ewbc_link_idle(ewbc_link *link);
 
 /* Take one decoded frame and write its answer to `out`, of EWBC_MAX_FRAME bytes; returns its length, 0 for none. For
-   those who frame by other means (a radio, USB packets): the two functions above do this for you. */
+   those who frame by other means (a radio, USB packets): the two functions above do this for you. What is no answer
+   (EVENT, LOG, a command's end) goes to device->write all the same. Count the frames in link->decoder.frames. */
 uint8_t ewbc_link_receive(ewbc_link *link, const ewbc_frame *frame, uint8_t *out);
 
 #ifdef __cplusplus

@@ -2,7 +2,7 @@
 #ifndef BOARD_H
 #define BOARD_H
 
-#include "../example/counter.h"
+#include "../example/apparatus.h"
 #include "config.h"
 
 /* The ring holds the window, and one frame beside it such as a repeated HELLO. */
@@ -15,7 +15,7 @@ typedef struct {
     counter_store store;
 } board_kept;
 
-/* Start the UART at 115200 baud and its receive interrupt. */
+/* Start the UART at 115200 baud and its receive interrupt, and the clock. */
 board_kept *board_init(void);
 
 /* Take a received byte; false when there is none. */
@@ -24,7 +24,13 @@ bool board_read(uint8_t *byte);
 /* Send bytes, waiting for the transmitter. */
 void board_write(const uint8_t *data, uint8_t length);
 
-/* Sleep until a byte has been received; return at once when one waits. */
+/* Bytes that came when there was no room for them. */
+uint32_t board_overruns(void);
+
+/* Milliseconds since the start; wraps around. */
+uint32_t board_ms(void);
+
+/* Sleep until a byte has been received or the clock has gone on; return at once when a byte waits. */
 void board_wait(void);
 
 #endif

@@ -1,16 +1,8 @@
 /* The receiver accepts the next sequence number only and remembers the stream and the last one: firmware_bridge's
    delivery.Receiver, in C. */
-#include "../include/edge_wbc_link.h"
+#include "../include/edge_wbc_control.h"
 
 #define NO_ANSWER 0u
-
-/* What a frame is answered with; its payload is written where the answer will be encoded. */
-typedef struct {
-    uint8_t type;
-    uint8_t length;
-    uint16_t connection;
-    uint8_t *payload;
-} answer;
 
 static void copy(uint8_t *to, const uint8_t *from, uint8_t length)
 {
@@ -19,7 +11,7 @@ static void copy(uint8_t *to, const uint8_t *from, uint8_t length)
     }
 }
 
-static void ack(const ewbc_link *link, answer *out)
+static void ack(const ewbc_link *link, ewbc_answer *out)
 {
     EWBC_PUT_ACK_SEQ(out->payload, link->last_seq);
     EWBC_PUT_ACK_WINDOW_BYTES(out->payload, link->device->window_bytes);
@@ -27,7 +19,7 @@ static void ack(const ewbc_link *link, answer *out)
     out->length = EWBC_ACK_SIZE;
 }
 
-static void nak(uint8_t reason, uint32_t expected_seq, answer *out)
+static void nak(uint8_t reason, uint32_t expected_seq, ewbc_answer *out)
 {
     EWBC_PUT_NAK_REASON(out->payload, reason);
     EWBC_PUT_NAK_EXPECTED_SEQ(out->payload, expected_seq);
@@ -35,14 +27,11 @@ static void nak(uint8_t reason, uint32_t expected_seq, answer *out)
     out->length = EWBC_NAK_SIZE;
 }
 
-static void hello(ewbc_link *link, const ewbc_frame *frame, answer *out)
+static void hello(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
 {
     const ewbc_device *device = link->device;
     uint8_t *payload = out->payload;
 
-    if (frame->connection == 0) {
-        return;
-    }
     out->connection = frame->connection;
     if (frame->length != EWBC_HELLO_SIZE || EWBC_GET_HELLO_VERSION_MAJOR(frame->payload) != EWBC_VERSION_MAJOR ||
         EWBC_GET_HELLO_SCHEMA_HASH(frame->payload) != EWBC_SCHEMA_HASH) {
@@ -53,7 +42,7 @@ static void hello(ewbc_link *link, const ewbc_frame *frame, answer *out)
     link->ack_due = false; /* the new connection learns the last seq from HELLO_ACK */
     EWBC_PUT_HELLO_ACK_VERSION_MAJOR(payload, EWBC_VERSION_MAJOR);
     EWBC_PUT_HELLO_ACK_VERSION_MINOR(payload, EWBC_VERSION_MINOR);
-    EWBC_PUT_HELLO_ACK_CAPABILITIES(payload, device->capabilities);
+    EWBC_PUT_HELLO_ACK_CAPABILITIES(payload, 0);
     copy(payload + EWBC_HELLO_ACK_UNIQUE_ID_AT, device->unique_id, EWBC_HELLO_ACK_UNIQUE_ID_LENGTH);
     copy(payload + EWBC_HELLO_ACK_FIRMWARE_VERSION_AT, device->firmware_version,
          EWBC_HELLO_ACK_FIRMWARE_VERSION_LENGTH);
@@ -65,9 +54,12 @@ static void hello(ewbc_link *link, const ewbc_frame *frame, answer *out)
     EWBC_PUT_HELLO_ACK_PERSISTENCE(payload, device->persistence);
     out->type = EWBC_TYPE_HELLO_ACK;
     out->length = EWBC_HELLO_ACK_SIZE;
+    if (device->control != NULL) {
+        device->control->receive(link, frame, out);
+    }
 }
 
-static void new_stream(ewbc_link *link, const ewbc_frame *frame, answer *out)
+static void new_stream(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
 {
     uint32_t stream_id;
 
@@ -86,7 +78,7 @@ static void new_stream(ewbc_link *link, const ewbc_frame *frame, answer *out)
     ack(link, out);
 }
 
-static void sequenced(ewbc_link *link, const ewbc_frame *frame, answer *out)
+static void sequenced(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
 {
     const uint32_t ahead = frame->seq - link->last_seq; /* modulo 2^32, as RFC 1982 */
     ewbc_message message;
@@ -106,35 +98,48 @@ static void sequenced(ewbc_link *link, const ewbc_frame *frame, answer *out)
     }
 }
 
-/* Where a frame goes. New messages of the protocol get their line here. */
-static void receive(ewbc_link *link, const ewbc_frame *frame, answer *out)
+/* Where a frame goes. */
+static void receive(ewbc_link *link, const ewbc_frame *frame, ewbc_answer *out)
 {
+    const ewbc_control *control = link->device->control;
+    uint8_t reason = EWBC_NAK_UNSUPPORTED;
+
     out->type = NO_ANSWER;
+    if (frame->connection == 0) {
+        return; /* nobody's */
+    }
     if (frame->type == EWBC_TYPE_HELLO) {
         hello(link, frame, out);
         return;
     }
-    if (link->connection == 0 || frame->connection != link->connection) {
-        return; /* left over from another connection */
+    if (frame->connection != link->connection && (frame->type != EWBC_TYPE_STOP || control == NULL)) {
+        return; /* left over from another connection; to stop is always safe */
     }
-    out->connection = link->connection;
+    out->connection = frame->connection;
     if (EWBC_IS_SEQUENCED(frame->type)) {
         sequenced(link, frame, out);
-    } else if (frame->type == EWBC_TYPE_NEW_STREAM) {
+        return;
+    }
+    if (frame->type == EWBC_TYPE_NEW_STREAM) {
         new_stream(link, frame, out);
-    } else {
-        nak(EWBC_NAK_UNSUPPORTED, link->last_seq + 1u, out);
+        return;
+    }
+    if (control != NULL) {
+        reason = control->receive(link, frame, out);
+    }
+    if (reason != 0) {
+        nak(reason, link->last_seq + 1u, out);
     }
 }
 
-static uint8_t encode(uint8_t *out, const answer *answered)
+static uint8_t encode(uint8_t *out, const ewbc_answer *answered)
 {
     return ewbc_encode(out, answered->type, answered->connection, 0, answered->length);
 }
 
 uint8_t ewbc_link_receive(ewbc_link *link, const ewbc_frame *frame, uint8_t *out)
 {
-    answer answered;
+    ewbc_answer answered;
 
     answered.payload = out + EWBC_PAYLOAD_AT;
     receive(link, frame, &answered);
@@ -160,7 +165,7 @@ void ewbc_link_init(ewbc_link *link, const ewbc_device *device, void *context, u
 void ewbc_link_idle(ewbc_link *link)
 {
     uint8_t out[EWBC_PAYLOAD_AT + EWBC_ACK_SIZE + 5u];
-    answer answered;
+    ewbc_answer answered;
 
     if (!link->ack_due) {
         return;
@@ -176,7 +181,7 @@ void ewbc_link_byte(ewbc_link *link, uint8_t byte)
 {
     uint8_t out[EWBC_PAYLOAD_AT + EWBC_HELLO_ACK_SIZE + 5u]; /* no answer is longer */
     ewbc_frame frame;
-    answer answered;
+    ewbc_answer answered;
 
     if (!ewbc_decode(&link->decoder, byte, &frame)) {
         return;

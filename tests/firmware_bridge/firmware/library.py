@@ -75,10 +75,10 @@ class _Device(c.Structure):
         ("firmware_version", c.c_uint8 * 3),
         ("persistence", c.c_uint8),
         ("window_bytes", c.c_uint16),
-        ("capabilities", c.c_uint32),
         ("apply", _APPLY),
         ("start_stream", _START_STREAM),
         ("write", _WRITE),
+        ("control", c.c_void_p),
     )
 
 
@@ -166,6 +166,7 @@ class CReceiver:
         persistence: int = 3,
         stream_id: int = 0,
         last_seq: int = 0,
+        control: int | None = None,
     ) -> None:
         self._c = library.c
         self.applied: list[tuple[int, CellResult | Differential]] = []
@@ -178,10 +179,10 @@ class CReceiver:
             (c.c_uint8 * 3)(0, 1, 0),
             persistence,
             window_bytes,
-            0,
             _APPLY(self._apply),
             _START_STREAM(self._start_stream),
             _WRITE(self._write),
+            control,
         )
         self.link = _Link()
         self._c.ewbc_link_init(self.link, self._device, None, boot_id, stream_id, last_seq)

@@ -9,22 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge import CellResult, Differential, InstrumentLink
+from firmware_bridge import CellResult, Connected, Differential, Instrument
+from firmware_bridge.messages import HelloAck
 from firmware_bridge.schema import Persistence
 from firmware_bridge.transport import SerialPort
-from tests.firmware_bridge.firmware.bench import (
-    BAUD,
-    BOARDS,
-    Board,
-    Faults,
-    Host,
-    Ledger,
-    make,
-    results,
-)
+from tests.firmware_bridge.firmware.bench import BOARDS, make
+from tests.firmware_bridge.firmware.board import Board
+from tests.firmware_bridge.firmware.ledger import Ledger, results
+from tests.firmware_bridge.firmware.wire import Faults
 
 Build = Callable[..., Path]
 
+PATIENCE_S = 20.0
+FRAME_BYTES = 38
 BAD_WIRE = Faults(drop=0.02, flip=0.02, double=0.02, delay=0.02)
 each_board = pytest.mark.parametrize("name", BOARDS)
 
@@ -35,7 +32,7 @@ def test_every_result_is_applied_once_and_in_order(build: Build, name: str) -> N
     ledger = Ledger()
     ledger.add(sent)
     with Board(name, build(name)) as board:
-        with InstrumentLink.open(board.port) as link:
+        with Instrument.open(board.port) as link:
             told = link.instrument
             for message in sent:
                 link.send(message)
@@ -54,36 +51,36 @@ def test_a_bad_wire_costs_only_time(build: Build, name: str) -> None:
     ledger = Ledger()
     ledger.add(sent)
     with Board(name, build(name), faults=BAD_WIRE, seed=6) as board:
-        with InstrumentLink.open(board.port) as link:
+        with Instrument.open(board.port) as link:
             for message in sent:
                 link.send(message)
-            assert link.drain(20.0) == 0
+            assert link.drain(PATIENCE_S) == 0
         ledger.check(board.record())
         assert all(board.relay.done[fault] for fault in ("drop", "flip", "double", "delay"))
 
 
 @each_board
 def test_unplugs_resets_and_hangs_lose_and_double_nothing(build: Build, name: str) -> None:
-    sent = results(100)
     ledger = Ledger()
-    ledger.add(sent)
-    with Board(name, build(name), faults=BAD_WIRE, seed=7) as board, Host(board.port, seed=7) as host:
-        interruptions = [board.reset, lambda: replug(board), board.reset, lambda: hang(board), board.reset]
-        at = [15 * (n + 1) for n in range(len(interruptions))]
-
-        def meanwhile(acknowledged: int) -> None:
-            while at and acknowledged >= at[0]:
-                at.pop(0)
-                interruptions.pop(0)()
-
-        host.send(sent)
-        host.deliver(meanwhile=meanwhile)
-        assert not at
+    ledger.add(results(100))
+    with Board(name, build(name), faults=BAD_WIRE, seed=7) as board:
+        interruptions = (board.reset, lambda: replug(board), board.reset, lambda: hang(board), board.reset)
+        with Instrument.open(board.port, reconnect_s=None) as link:
+            for number, interrupt in enumerate(interruptions):
+                for message in results(20, 20 * number):
+                    link.send(message)
+                interrupt()
+                assert link.drain(PATIENCE_S) == 0
+            told = greetings(link)
         ledger.check(board.record())
-        assert {told.persistence for told in host.greetings} == {Persistence.ATOMIC}
-        boots = [told.boot_id for told in host.greetings]
-        assert len(set(boots)) >= 3
+        assert {greeting.persistence for greeting in told} == {Persistence.ATOMIC}
+        assert len({greeting.boot_id for greeting in told}) >= 3
         assert board.record().last_seq == 100
+
+
+def greetings(link: Instrument) -> list[HelloAck]:
+    """What the board told of itself at each connection."""
+    return [event.instrument for event in link.events(timeout_s=0.0) if isinstance(event, Connected)]
 
 
 def replug(board: Board) -> None:
@@ -105,13 +102,13 @@ def test_garbage_before_a_greeting_costs_nothing(build: Build, name: str) -> Non
     ledger.add(sent)
     noise = random.Random(8).randbytes(3000)
     with Board(name, build(name)) as board:
-        port = SerialPort(board.port, BAUD)
+        port = SerialPort(board.port, 115200)
         try:
             port.write(noise[:1500])
             port.write(noise[1500:].replace(b"\0", b"\1"))
         finally:
             port.close()
-        with InstrumentLink.open(board.port) as link:
+        with Instrument.open(board.port) as link:
             for message in sent:
                 link.send(message)
             assert link.drain(10.0) == 0
@@ -121,14 +118,52 @@ def test_garbage_before_a_greeting_costs_nothing(build: Build, name: str) -> Non
 def test_a_device_that_forgets_at_a_reset_says_so(build: Build, tmp_path: Path) -> None:
     build("microbit")
     make(tmp_path, "STORE=ram", "microbit")
-    with Board("microbit", tmp_path) as board, Host(board.port) as host:
-        host.send(results(5))
-        host.deliver()
+    with Board("microbit", tmp_path) as board, Instrument.open(board.port) as link:
+        for message in results(5):
+            link.send(message)
+        assert link.drain(PATIENCE_S) == 0
         board.reset()
-        host.send(results(5))
-        with pytest.raises(AssertionError, match="forgotten the stream"):
-            host.deliver()
-        before, *_, after = host.greetings
+        for message in results(5):
+            link.send(message)
+        assert link.drain(PATIENCE_S) == 0
+        before, *_, after = greetings(link)
         assert (before.persistence, after.persistence) == (Persistence.RAM_ONLY, Persistence.RAM_ONLY)
         assert after.stream_id == 0
         assert before.boot_id != after.boot_id
+
+
+@pytest.mark.parametrize("name", ["microbit", "atmega328p"])
+def test_a_paced_wire_takes_its_time(build: Build, name: str) -> None:
+    sent = results(60)
+    ledger = Ledger()
+    ledger.add(sent)
+    with Board(name, build(name), faults=Faults(baud=57600)) as board:
+        with Instrument.open(board.port) as link:
+            began = time.monotonic()
+            for message in sent:
+                link.send(message)
+            assert link.drain(PATIENCE_S) == 0
+            took_s = time.monotonic() - began
+        ledger.check(board.record())
+    wire_s = 60 * FRAME_BYTES * 10 / 57600
+    assert took_s >= wire_s
+
+
+@each_board
+def test_bytes_that_come_while_a_board_does_not_read_are_lost_and_sent_again(build: Build, name: str) -> None:
+    sent = results(100)
+    ledger = Ledger()
+    ledger.add(sent)
+    with Board(name, build(name), faults=Faults(ring_bytes=96)) as board:
+        with Instrument.open(board.port) as link:
+            board.hang(True)
+            for message in sent:
+                link.send(message)
+            deadline = time.monotonic() + PATIENCE_S
+            while not board.relay.done["overrun"]:
+                assert time.monotonic() < deadline, "the board was to lose something"
+                time.sleep(0.005)
+            board.hang(False)
+            assert link.drain(PATIENCE_S) == 0
+            assert link.counters.retransmitted
+        ledger.check(board.record())

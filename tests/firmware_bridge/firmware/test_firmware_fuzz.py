@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.firmware_bridge.firmware.bench import make, patched_copy
-from tests.firmware_bridge.firmware.test_firmware_rules import DEDUPE, LINK, NO_DEDUPE
+from tests.firmware_bridge.firmware.test_firmware_rules import (
+    CONTROL,
+    DEADLINE,
+    DEDUPE,
+    EVENT_NUMBER,
+    HELD_BACK,
+    LINK,
+    NO_DEDUPE,
+    ONCE,
+    STOP,
+)
 
 Build = Callable[..., Path]
 
@@ -32,8 +42,19 @@ def test_fuzzing_finds_nothing(build: Build, tmp_path: Path) -> None:
     assert int(runs.group(1)) > 1000
 
 
-@pytest.mark.parametrize("without", [NO_DEDUPE, DEDUPE.replace("ahead > 1", "ahead > 0x40000000ul")])
-def test_fuzzing_finds_a_rule_taken_out(build: Build, tmp_path: Path, without: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "rule", "without"),
+    [
+        pytest.param(LINK, DEDUPE, NO_DEDUPE, id="dedupe"),
+        pytest.param(LINK, DEDUPE, DEDUPE.replace("ahead > 1", "ahead > 0x40000000ul"), id="gap"),
+        pytest.param(CONTROL, ONCE, "if (true) {", id="command once"),
+        pytest.param(CONTROL, HELD_BACK, "if (false) {", id="command held back"),
+        pytest.param(CONTROL, DEADLINE, "if (false) {", id="deadline"),
+        pytest.param(CONTROL, *STOP, id="stop"),
+        pytest.param(CONTROL, EVENT_NUMBER, "if (true) {", id="event's number"),
+    ],
+)
+def test_fuzzing_finds_a_rule_taken_out(build: Build, tmp_path: Path, path: str, rule: str, without: str) -> None:
     build("fuzz")
-    make(tmp_path / "build", "fuzz", source=patched_copy(tmp_path, LINK, DEDUPE, without))
-    assert fuzz(tmp_path / "build", tmp_path / "corpus", 20).returncode != 0
+    make(tmp_path / "build", "fuzz", source=patched_copy(tmp_path, path, rule, without))
+    assert fuzz(tmp_path / "build", tmp_path / "corpus", 40).returncode != 0

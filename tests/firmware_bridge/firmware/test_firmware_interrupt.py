@@ -10,14 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware_bridge.firmware.bench import (
-    QEMU_BOARDS,
-    Board,
-    connected,
-    make,
-    patched_copy,
-    symbol,
-)
+from tests.firmware_bridge.firmware.bench import QEMU_BOARDS, make, patched_copy, symbol
+from tests.firmware_bridge.firmware.board import Board, connected
 
 Build = Callable[..., Path]
 

@@ -1,2 +1,2 @@
 #define BOARD_NAME "atmega328p"
-#define RING_BYTES 256u
+#define RING_BYTES 512u

@@ -1,12 +1,14 @@
 /* An ATmega328P in simavr:  simavr-board IMAGE.elf WIRE CONTROL
    Connects its UART to the Unix socket WIRE and listens on the Unix socket CONTROL for lines: `reset`; `read ADDRESS
-   LENGTH` (of data memory, answered with the bytes themselves); `stop`; `cont`; `quit`. The others are answered `ok`. */
+   LENGTH` (of data memory, answered with the bytes themselves); `write ADDRESS BYTE`; `stop`; `cont`; `quit`. The
+   others are answered `ok`. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <simavr/avr_uart.h>
@@ -16,6 +18,7 @@
 #define CLOCK_HZ 16000000
 #define CYCLES_A_BYTE 1500 /* as simavr counts: 11 bits, at the 117647 baud that a divider of 16 gives */
 #define CYCLES_BETWEEN_POLLS 2000
+#define MOST_BEHIND_NS 50000000
 
 static int wire, listening, control = -1;
 
@@ -45,6 +48,25 @@ static void on_output(struct avr_irq_t *irq, uint32_t value, void *param)
     }
 }
 
+/* simavr keeps to the clock only where the processor sleeps; one that is always awake would run ahead of its wire. What
+   this machine was too busy for is made up for, time that the board was stopped is not. */
+static void keep_to_the_clock(avr_cycle_count_t cycle)
+{
+    static int64_t began_ns;
+    const int64_t cycles_ns = (int64_t)(cycle * 125 / 2); /* of 62.5 ns */
+    struct timespec now, wait = {0, 0};
+    int64_t now_ns;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    now_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    if (began_ns == 0 || now_ns - began_ns - cycles_ns > MOST_BEHIND_NS) {
+        began_ns = now_ns - cycles_ns;
+    } else if (began_ns + cycles_ns > now_ns) {
+        wait.tv_nsec = (long)(began_ns + cycles_ns - now_ns);
+        nanosleep(&wait, NULL);
+    }
+}
+
 static int readable(int descriptor, int timeout_ms)
 {
     struct pollfd poll_one = {.fd = descriptor, .events = POLLIN};
@@ -63,7 +85,7 @@ static void answer(const void *data, size_t size)
 static void obey(avr_t *avr, int *stopped)
 {
     char line[64];
-    unsigned at, length;
+    unsigned at, length, byte;
     ssize_t count;
 
     if (control < 0) {
@@ -86,7 +108,9 @@ static void obey(avr_t *avr, int *stopped)
         answer(avr->data + at, length);
         return;
     }
-    if (strncmp(line, "reset", 5) == 0) {
+    if (sscanf(line, "write %u %u", &at, &byte) == 2 && at <= avr->ramend) {
+        avr->data[at] = (unsigned char)byte;
+    } else if (strncmp(line, "reset", 5) == 0) {
         avr_reset(avr);
     } else if (strncmp(line, "stop", 4) == 0) {
         *stopped = 1;
@@ -141,13 +165,17 @@ int main(int count, char **arguments)
         }
         if (stopped || avr->cycle >= poll_at) {
             poll_at = avr->cycle + CYCLES_BETWEEN_POLLS;
+            keep_to_the_clock(avr->cycle);
             obey(avr, &stopped);
-            if (given == held && readable(wire, 0)) {
-                given = 0;
-                held = read(wire, bytes, sizeof bytes);
-                if (held <= 0) {
+            memmove(bytes, bytes + given, (size_t)(held - given));
+            held -= given;
+            given = 0;
+            if (held < (ssize_t)sizeof bytes && readable(wire, 0)) {
+                const ssize_t more = read(wire, bytes + held, sizeof bytes - (size_t)held);
+                if (more <= 0) {
                     exit(0);
                 }
+                held += more;
             }
         }
     }

@@ -4,6 +4,7 @@
 #include <avr/sleep.h>
 
 #include "../ring.h"
+#include "clock.h"
 
 /* Kept: RAM that start-up does not clear, so it outlives a reset but no loss of power. The EEPROM would outlive that
    too, but takes 3.3 ms a byte and 100,000 writes: too little for a record a result. Use FRAM on an instrument. */
@@ -15,6 +16,7 @@ board_kept *board_init(void)
     UBRR0 = 16; /* 16 MHz / 8 / 17 = 117647, 2.1 % fast, as every Uno */
     UCSR0C = _BV(UCSZ01) | _BV(UCSZ00);
     UCSR0B = _BV(RXCIE0) | _BV(RXEN0) | _BV(TXEN0);
+    start_clock();
     sei();
     return &kept_memory;
 }
@@ -24,8 +26,8 @@ ISR(USART_RX_vect)
     ring_put(UDR0);
 }
 
-/* Waits. The transmit interrupt would win some 20 % of results per second, but simavr 1.6 stops receiving after a while
-   when both interrupts are on, and what was not tried is not here. */
+/* Waits: the ring takes what comes meanwhile. simavr 1.6 stops receiving after a while when the transmit interrupt is on
+   beside the other, and what was not tried is not here. */
 void board_write(const uint8_t *data, uint8_t length)
 {
     for (; length != 0; length--) {

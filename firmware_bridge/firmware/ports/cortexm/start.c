@@ -17,10 +17,15 @@ static void halt(void)
 typedef void (*handler)(void);
 
 /* The word before, the first stack pointer, is the linker script's. */
-__attribute__((section(".vectors"), used)) static const handler vectors[15 + UART_IRQ + 1] = {
+__attribute__((section(".vectors"), used)) static const handler vectors[] = {
     [0] = reset,
     [1] = halt, /* NMI */
     [2] = halt, /* hard fault */
+#ifdef CLOCK_IRQ
+    [15 + CLOCK_IRQ] = clock_interrupt,
+#else
+    [14] = clock_interrupt, /* SysTick */
+#endif
     [15 + UART_IRQ] = uart_interrupt,
 };
 
@@ -37,11 +42,16 @@ void reset(void)
     halt();
 }
 
+void enable_interrupt(unsigned number)
+{
+    REGISTER(0xE000E100u + number / 32u * 4u) = 1ul << number % 32u;
+}
+
 void enable_uart_interrupt(void)
 {
     /* Take what came before: a UART that tells of the first byte only would stay silent for ever. */
     uart_interrupt();
-    REGISTER(0xE000E100u + UART_IRQ / 32u * 4u) = 1ul << UART_IRQ % 32u;
+    enable_interrupt(UART_IRQ);
 }
 
 void board_wait(void)

@@ -28,6 +28,7 @@ board_kept *board_init(void)
     TASK_START_TX = 1;
     INTERRUPT_SET = INTERRUPT_RX;
     enable_uart_interrupt();
+    start_clock();
     return &kept_memory;
 }
 

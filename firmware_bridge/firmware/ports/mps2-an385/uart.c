@@ -16,6 +16,7 @@ board_kept *board_init(void)
     BAUD_DIVIDER = 217; /* 25 MHz / 115200 */
     CONTROL = 0xB;      /* transmitter, receiver, receive interrupt */
     enable_uart_interrupt();
+    start_clock();
     return &kept_memory;
 }
 
