@@ -147,10 +147,9 @@ def test_a_pressed_button_is_heard_once(build: Build, name: str) -> None:
             heard.append(event)
 
     with (
-        Board(name, build(name), seed=14) as board,
+        Board(name, build(name), faults=WIRE, seed=14) as board,
         Instrument.open(board.port, on_event=on_event, reconnect_s=None),
     ):
-        board.relay.faults = WIRE
         for n in range(8):
             press(board, 1 - n % 2)
             deadline = time.monotonic() + PATIENCE_S
