@@ -110,10 +110,11 @@ class Pipeline:
         self._over = threading.Event()
         self._begun = threading.Event()
         self._button = button
-        self._instruments = [outlet for outlet in self._outlets if isinstance(outlet.sink, EventSink)]
-        for sink in sinks:
-            if isinstance(sink, EventSink):
-                sink.hear = self._hear
+        self._instruments: list[Outlet] = []
+        for outlet in self._outlets:
+            if isinstance(outlet.sink, EventSink):
+                outlet.sink.hear = self._hear
+                self._instruments.append(outlet)
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = _Counts()
         self._started: float | None = None

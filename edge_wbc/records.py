@@ -24,20 +24,17 @@ def utc_ns(time_ns: int, session: Session) -> int:
 
 def utc_text(time_ns: int, session: Session) -> str:
     """Monotonic time → ISO 8601 in UTC."""
-    moment = datetime.fromtimestamp(utc_ns(time_ns, session) / 1e9, timezone.utc)
-    return moment.isoformat(timespec="milliseconds")
+    return _iso(utc_ns(time_ns, session))
 
 
 def starting_now(session: Session) -> Session:
     """The same session, started at this moment."""
     started_ns, started_unix_ns = time.monotonic_ns(), time.time_ns()
-    moment = datetime.fromtimestamp(started_unix_ns / 1e9, timezone.utc)
-    return replace(
-        session,
-        started_utc=moment.isoformat(timespec="milliseconds"),
-        started_ns=started_ns,
-        started_unix_ns=started_unix_ns,
-    )
+    return replace(session, started_utc=_iso(started_unix_ns), started_ns=started_ns, started_unix_ns=started_unix_ns)
+
+
+def _iso(unix_ns: int) -> str:
+    return datetime.fromtimestamp(unix_ns / 1e9, timezone.utc).isoformat(timespec="milliseconds")
 
 
 def session_record(session: Session) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from firmware_bridge.messages import Command
-from firmware_bridge.schema import LABEL_CODES, Capability, CommandStatus, Opcode
+from firmware_bridge.schema import LABEL_CODES, LATER_MESSAGES, Capability, CommandStatus, Opcode
 
 STAGE_NM_PER_MS = 10_000
 """10 mm/s, as fast as motorised stages go."""
@@ -14,16 +14,7 @@ STAGE_LIMIT_NM = 75_000_000
 """Half of a slide's length on either side."""
 OUTPUTS = 4
 
-CAPABILITIES = (
-    Capability.COMMAND
-    | Capability.EVENT
-    | Capability.HEARTBEAT
-    | Capability.TIME_SYNC
-    | Capability.LOG
-    | Capability.INDICATOR
-    | Capability.TRIGGER
-    | Capability.STAGE
-)
+CAPABILITIES = LATER_MESSAGES | Capability.INDICATOR | Capability.TRIGGER | Capability.STAGE
 
 _LABELS = {code: label for label, code in LABEL_CODES.items()}
 

@@ -23,7 +23,7 @@ from firmware_bridge.messages import (
 from firmware_bridge.protocol import SEQ_MASK, Frame, FrameDecoder, encode_frame
 from firmware_bridge.resume import decide
 from firmware_bridge.schema import (
-    HOST_CAPABILITIES,
+    LATER_MESSAGES,
     SCHEMA,
     SCHEMA_HASH,
     VERSION_MAJOR,
@@ -196,7 +196,7 @@ class Host:
         return self.phase is Phase.CONNECTED and self.sender.waiting < _LOW and self._store.sendable > self._read_to
 
     def _hello(self) -> Hello:
-        return Hello(VERSION_MAJOR, VERSION_MINOR, HOST_CAPABILITIES, SCHEMA_HASH, self._store.stream.stream_id)
+        return Hello(VERSION_MAJOR, VERSION_MINOR, LATER_MESSAGES, SCHEMA_HASH, self._store.stream.stream_id)
 
     def _heartbeat(self, now: float) -> Heartbeat:
         decoder = self._decoder

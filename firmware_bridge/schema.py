@@ -83,8 +83,8 @@ class Capability(IntFlag):
     STAGE = 0x0400
 
 
-HOST_CAPABILITIES = Capability.COMMAND | Capability.EVENT | Capability.HEARTBEAT | Capability.TIME_SYNC | Capability.LOG
-"""What this package's host tells in HELLO."""
+LATER_MESSAGES = Capability.COMMAND | Capability.EVENT | Capability.HEARTBEAT | Capability.TIME_SYNC | Capability.LOG
+"""Every message beyond version 1.0: what this package's host tells in HELLO."""
 
 
 def capability_names(bits: int) -> list[str]:

@@ -32,7 +32,7 @@ from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
 from firmware_bridge.receiver_control import ControlReceiver
 from firmware_bridge.schema import (
-    HOST_CAPABILITIES,
+    LATER_MESSAGES,
     SCHEMA_HASH,
     VERSION_MAJOR,
     VERSION_MINOR,
@@ -183,7 +183,7 @@ def _control() -> list[dict[str, Any]]:
         return CommandStatus.RUNNING
 
     decoder = FrameDecoder()
-    control = ControlReceiver(begin, arrives.clear, HOST_CAPABILITIES | Capability.TRIGGER | Capability.STAGE)
+    control = ControlReceiver(begin, arrives.clear, LATER_MESSAGES | Capability.TRIGGER | Capability.STAGE)
     receiver = Receiver(boot_id=9, unique_id=b"vectors", control=control, decoder=decoder)
     turns: list[dict[str, Any]] = []
     for name, now_ms, said in _control_turns():
@@ -210,7 +210,7 @@ def _control() -> list[dict[str, Any]]:
 
 def _control_turns() -> list[tuple[str, int, Frame | None]]:
     here, there, elsewhere = 0x0A0B, 0x0C0D, 0x0E0F
-    hello = Hello(VERSION_MAJOR, VERSION_MINOR, HOST_CAPABILITIES, SCHEMA_HASH, 0x11223344)
+    hello = Hello(VERSION_MAJOR, VERSION_MINOR, LATER_MESSAGES, SCHEMA_HASH, 0x11223344)
 
     def command(number: int, opcode: int, deadline_ms: int, issuer: int = 0xBEEF) -> Frame:
         return Frame(MessageType.COMMAND, here, 0, Command(issuer, number, opcode, deadline_ms, 1, 2, 3).encode())

@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 
 from edge_wbc.engines.base import Engine
 from edge_wbc.metrics import percentiles_ms
 from edge_wbc.pipeline import Pipeline
-from edge_wbc.types import Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
+from edge_wbc.types import Frame, FrameResult, Pixels, Session
 
 MOST_PERIODS = 2.0
 """A frame counts as fresh when it is decided so many frame periods, and what the engine itself takes, after its
@@ -83,34 +82,6 @@ class PacedSource:
         self._closed.set()
 
 
-class _AgeSink:
-    """Keeps when each frame was decided."""
-
-    uri = "ages:"
-
-    def __init__(self) -> None:
-        self.results: list[tuple[int, int, int]] = []
-        """Frame, its age when decided in ns, its cells."""
-
-    def open(self, session: Session) -> None:
-        pass
-
-    def frame(self, result: FrameResult) -> None:
-        self.results.append((result.frame.index, result.decided_ns - result.frame.time_ns, len(result.cells)))
-
-    def refused(self, refused: Refused) -> None:
-        pass
-
-    def finish(self, differential: Differential, summary: Summary) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def report(self) -> Mapping[str, Any]:
-        return {}
-
-
 def measure(
     pictures: Sequence[Pixels], engine: Engine, session: Session, *, size: tuple[int, int], fps: float, seconds: float
 ) -> Freshness:
@@ -119,20 +90,21 @@ def measure(
     :param pictures: (height, width, 3) uint8 BGR each; brought to ``size``, width and height.
     """
     sized = [cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in pictures]
-    source, sink = PacedSource(sized, fps, WARM_UP_S + seconds), _AgeSink()
-    outcome = Pipeline(source, engine, [sink], session).run()
+    source = PacedSource(sized, fps, WARM_UP_S + seconds)
+    results: list[FrameResult] = []
+    outcome = Pipeline(source, engine, [], session, watch=lambda frame, result: results.append(result)).run()
     first = round(fps * WARM_UP_S)
-    counted = [(age_ns, cells) for index, age_ns, cells in sink.results if index >= first]
-    early = len(sink.results) - len(counted)
+    counted = [result for result in results if result.frame.index >= first]
+    early = len(results) - len(counted)
     stages = outcome.summary.stages
     return Freshness(
         given=source.given - first,
         decided=len(counted),
         dropped=outcome.summary.dropped - (first - early),
-        cells=sum(cells for _, cells in counted),
+        cells=sum(len(result.cells) for result in counted),
         fps=round(len(counted) / seconds, 2),
         period_ms=1000 / fps,
-        age_ms=percentiles_ms([age_ns for age_ns, _ in counted], (50, 90, 99)),
+        age_ms=percentiles_ms([result.decided_ns - result.frame.time_ns for result in counted], (50, 90, 99)),
         engine_ms={name: stages["classify"][name] for name in ("p50", "p99")},
         stages=stages,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -62,21 +61,21 @@ def open_engine_for(source: Source, name: str, model: str) -> Engine:
 
 def new_session(source: str, mode: str, engine: Engine) -> Session:
     """A session that starts now."""
+    from edge_wbc.records import starting_now
     from edge_wbc.types import Session
 
-    started_ns, started_unix_ns = time.monotonic_ns(), time.time_ns()
-    moment = datetime.fromtimestamp(started_unix_ns / 1e9, timezone.utc)
-    return Session(
-        session_id=f"{moment:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+    session = Session(
+        session_id=f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         source=source,
         mode=mode,
         model=engine.model.name,
         engine=f"{engine.name} {engine.precision}",
-        started_utc=moment.isoformat(timespec="milliseconds"),
-        started_ns=started_ns,
-        started_unix_ns=started_unix_ns,
+        started_utc="",
+        started_ns=0,
+        started_unix_ns=0,
         version=__version__,
     )
+    return starting_now(session)
 
 
 @contextmanager

@@ -19,10 +19,9 @@ from firmware_bridge.messages import CellResult, Command, InstrumentEvent, Log, 
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
 from firmware_bridge.receiver import Receiver
 from firmware_bridge.receiver_control import ControlReceiver, number_distance
-from firmware_bridge.schema import Capability, CommandStatus, LogLevel, MessageType, Opcode
+from firmware_bridge.schema import LATER_MESSAGES, Capability, CommandStatus, LogLevel, MessageType, Opcode
 from firmware_bridge.store import MemoryStore
 
-EVERYTHING = Capability.COMMAND | Capability.EVENT | Capability.HEARTBEAT | Capability.TIME_SYNC | Capability.LOG
 STEP_S = 0.01
 MOVE = (Opcode.STAGE_MOVE, (1, 2, 3))
 
@@ -32,7 +31,7 @@ class Machine:
     """An instrument whose commands take ``takes_ms``."""
 
     takes_ms: int = 0
-    capabilities: Capability = EVERYTHING
+    capabilities: Capability = LATER_MESSAGES
     silence_stop_ms: int = 0
     boot_id: int = 1
     begun: list[Command] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from firmware_bridge.messages import Ack, Command, CommandDone, Hello, InstrumentEvent, Message, Stop, decode_message
 from firmware_bridge.protocol import Frame
-from firmware_bridge.schema import HOST_CAPABILITIES, SCHEMA_HASH, CommandStatus, EventCode, MessageType, Opcode
+from firmware_bridge.schema import LATER_MESSAGES, SCHEMA_HASH, CommandStatus, EventCode, MessageType, Opcode
 from tests.firmware_bridge.firmware.instrument import CInstrument
 from tests.firmware_bridge.firmware.library import Library
 
@@ -19,13 +19,13 @@ def move(number: int, deadline_ms: int = 1000, issuer: int = ISSUER) -> Command:
     return Command(issuer, number, Opcode.STAGE_MOVE, deadline_ms, 1, -2, 3)
 
 
-def greet(instrument: CInstrument, connection: int, capabilities: int = HOST_CAPABILITIES) -> Message:
+def greet(instrument: CInstrument, connection: int, capabilities: int = LATER_MESSAGES) -> Message:
     answer = ask(instrument, Hello(1, 1, capabilities, SCHEMA_HASH, 5), connection)
     assert answer is not None
     return answer
 
 
-def greeted(library: Library, capabilities: int = HOST_CAPABILITIES, *, silence_stop_ms: int = 0) -> CInstrument:
+def greeted(library: Library, capabilities: int = LATER_MESSAGES, *, silence_stop_ms: int = 0) -> CInstrument:
     instrument = CInstrument(library, silence_stop_ms=silence_stop_ms)
     greet(instrument, 7, capabilities)
     return instrument

@@ -7,18 +7,10 @@ from collections.abc import Callable
 
 from firmware_bridge.messages import CellResult, Command, Differential
 from firmware_bridge.protocol import Frame, FrameDecoder
-from firmware_bridge.schema import Capability, CommandStatus
+from firmware_bridge.schema import LATER_MESSAGES, Capability, CommandStatus
 from tests.firmware_bridge.firmware.library import CReceiver, Library, _Link
 
-CAPABILITIES = (
-    Capability.COMMAND
-    | Capability.EVENT
-    | Capability.HEARTBEAT
-    | Capability.TIME_SYNC
-    | Capability.LOG
-    | Capability.INDICATOR
-    | Capability.STAGE
-)
+CAPABILITIES = LATER_MESSAGES | Capability.INDICATOR | Capability.STAGE
 _STATE_BYTES = 128
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from firmware_bridge.messages import Heartbeat, Hello, Message, decode_message
 from firmware_bridge.protocol import Frame, FrameDecoder, encode_frame
-from firmware_bridge.schema import HOST_CAPABILITIES, SCHEMA_HASH, MessageType
+from firmware_bridge.schema import LATER_MESSAGES, SCHEMA_HASH, MessageType
 from firmware_bridge.transport import SerialPort
 from tests.firmware_bridge.firmware.bench import BAUD, PATIENCE_S
 
@@ -17,7 +17,7 @@ _ASK_AGAIN_S = 0.2
 class RawHost:
     """Greeted with ``capabilities`` on one connection; ``heard`` are all frames of it since."""
 
-    def __init__(self, port: str, connection: int = 7, capabilities: int = HOST_CAPABILITIES) -> None:
+    def __init__(self, port: str, connection: int = 7, capabilities: int = LATER_MESSAGES) -> None:
         self.connection = connection
         self.heard: list[Frame] = []
         self._port = SerialPort(port, BAUD)

@@ -29,15 +29,21 @@ PIN_D, PORT_B = 0x29, 0x25
 BUTTON, LIGHT = 1 << 2, 1 << 5
 
 
-def test_the_sketch_counts_on_an_uno(build: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.fixture
+def sketch(build: Callable[..., Path], tmp_path: Path) -> Path:
+    """Where the sketch's image is, and beside it what runs the board."""
     if not ARDUINO_CORE.is_dir():
         pytest.skip("not installed: arduino-core-avr")
     board_runner = build("atmega328p") / "host"
     folder = tmp_path / "arduino"
     make(tmp_path, "arduino")
     (folder / "host").symlink_to(board_runner)
+    return folder
+
+
+def test_the_sketch_counts_on_an_uno(sketch: Path) -> None:
     sent = results(100)
-    with Board("atmega328p", folder) as board:
+    with Board("atmega328p", sketch) as board:
         with Instrument.open(board.port) as link:
             for message in sent:
                 link.send(message)
@@ -49,13 +55,7 @@ def test_the_sketch_counts_on_an_uno(build: Callable[..., Path], tmp_path: Path)
     assert (counts, unidentified) == ([10] * len(COUNTED_LABELS), 10)
 
 
-def test_the_sketch_takes_commands_and_tells_of_its_button(build: Callable[..., Path], tmp_path: Path) -> None:
-    if not ARDUINO_CORE.is_dir():
-        pytest.skip("not installed: arduino-core-avr")
-    board_runner = build("atmega328p") / "host"
-    folder = tmp_path / "arduino"
-    make(tmp_path, "arduino")
-    (folder / "host").symlink_to(board_runner)
+def test_the_sketch_takes_commands_and_tells_of_its_button(sketch: Path) -> None:
     told: list[tuple[int, int, int]] = []
 
     def on_event(event: object) -> None:
@@ -65,7 +65,7 @@ def test_the_sketch_takes_commands_and_tells_of_its_button(build: Callable[..., 
     def light() -> bool:
         return bool(board.memory(PORT_B, 1)[0] & LIGHT)
 
-    with Board("atmega328p", folder) as board, Instrument.open(board.port, on_event=on_event) as link:
+    with Board("atmega328p", sketch) as board, Instrument.open(board.port, on_event=on_event) as link:
         for level, pressed in ((0, 1), (BUTTON, 0), (0, 1)):
             before = len(told)
             board._obey(f"write {PIN_D} {level}")

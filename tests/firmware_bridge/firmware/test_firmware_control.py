@@ -16,7 +16,7 @@ from firmware_bridge.protocol import MAX_PAYLOAD, Frame, encode_frame
 from firmware_bridge.receiver import Receiver
 from firmware_bridge.receiver_control import ControlReceiver
 from firmware_bridge.schema import (
-    HOST_CAPABILITIES,
+    LATER_MESSAGES,
     SCHEMA_HASH,
     Capability,
     CommandStatus,
@@ -203,7 +203,7 @@ def test_an_event_waits_for_a_host_that_has_events(library: Library) -> None:
     instrument = CInstrument(library)
     assert instrument.event(EventCode.BUTTON, 0, 1)
     assert instrument.tick(1) == []
-    greet(instrument, 7, HOST_CAPABILITIES & ~Capability.EVENT)
+    greet(instrument, 7, LATER_MESSAGES & ~Capability.EVENT)
     assert instrument.tick(1000) == []
     greet(instrument, 8)
     (frame,) = instrument.tick(1001)
@@ -253,7 +253,7 @@ def test_what_it_does_not_know_it_refuses(library: Library, kind: int) -> None:
 
 def test_without_the_control_part_it_is_an_instrument_of_version_1_0(library: Library) -> None:
     receiver = CReceiver(library, boot_id=1)
-    told, _ = receiver.receive(framed(Hello(1, 1, HOST_CAPABILITIES, SCHEMA_HASH, 5)))
+    told, _ = receiver.receive(framed(Hello(1, 1, LATER_MESSAGES, SCHEMA_HASH, 5)))
     assert told is not None
     assert told.type == HelloAck.TYPE
     assert told.payload[2:6] == bytes(4)
@@ -281,7 +281,7 @@ COMMANDS = st.builds(
     argument_3=I32,
 )
 STOPS = st.builds(Stop, stop=U16, issuer=ISSUERS, number=NUMBERS | st.just(0))
-CAPABILITY_SETS = st.sampled_from((HOST_CAPABILITIES, HOST_CAPABILITIES, Capability.COMMAND))
+CAPABILITY_SETS = st.sampled_from((LATER_MESSAGES, LATER_MESSAGES, Capability.COMMAND))
 HELLOS = st.builds(
     lambda capabilities, version: Hello(version, 1, capabilities, SCHEMA_HASH, 5),
     CAPABILITY_SETS,
@@ -322,7 +322,7 @@ def test_both_instruments_do_and_say_the_same(
     control = ControlReceiver(begin, lambda: stops.append(None), CAPABILITIES, silence_stop_ms=silence_stop_ms)
     theirs = Receiver(boot_id=1, control=control)
     now = began_ms
-    hello = framed(Hello(1, 1, HOST_CAPABILITIES, SCHEMA_HASH, 5))
+    hello = framed(Hello(1, 1, LATER_MESSAGES, SCHEMA_HASH, 5))
     for kind, given_ in (("tick", 0), ("frame", hello), *steps, ("tick", 300)):
         if kind == "frame":
             theirs.decoder.frames += 1
