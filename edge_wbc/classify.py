@@ -30,9 +30,10 @@ def cut(cells: Sequence[tuple[Pixels, Cell]], engine: Engine, room: Pixels | Non
 
 
 class Decided(NamedTuple):
-    """Predictions, and how long they took."""
+    """Predictions with the crops that they are of, uint8 (S, S, 3) BGR, and how long they took."""
 
     predictions: list[Prediction]
+    crops: list[Pixels]
     crop_ns: int
     classify_ns: int
 
@@ -44,11 +45,13 @@ def cut_and_classify(cells: Sequence[tuple[Pixels, Cell]], engine: Engine) -> De
     """
     ahead = engine if isinstance(engine, Overlapping) else None
     predictions: list[Prediction] = []
+    kept: list[Pixels] = []
     crop_ns, began = 0, time.perf_counter_ns()
     for start in range(0, len(cells), LARGEST_BATCH):
         batch = cells[start : start + LARGEST_BATCH]
         cutting = time.perf_counter_ns()
         crops = cut(batch, engine, ahead.room(len(batch)) if ahead else None)
+        kept.extend(crops.copy() if ahead else crops)  # the engine's own memory is written again
         crop_ns += time.perf_counter_ns() - cutting
         if ahead is None:
             predictions += decide(engine.infer(crops).probabilities, engine)
@@ -58,7 +61,7 @@ def cut_and_classify(cells: Sequence[tuple[Pixels, Cell]], engine: Engine) -> De
             predictions += decide(ahead.collect().probabilities, engine)
     if ahead and cells:
         predictions += decide(ahead.collect().probabilities, engine)
-    return Decided(predictions, crop_ns, time.perf_counter_ns() - began - crop_ns)
+    return Decided(predictions, kept, crop_ns, time.perf_counter_ns() - began - crop_ns)
 
 
 def classify(crops: Pixels, engine: Engine) -> list[Prediction]:

@@ -11,7 +11,7 @@ from edge_wbc.channel import Channel
 from edge_wbc.errors import EdgeWbcError, OutputFailed
 from edge_wbc.metrics import Stages
 from edge_wbc.sinks.base import Sink
-from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
 
 WAITING_RESULTS = 1024
 """Frames' results that may wait for a sink; when it is full the pipeline waits, and a live source drops frames."""
@@ -25,7 +25,7 @@ class Outlet:
         self.error: EdgeWbcError | None = None
         self._stages = stages
         self._notice = notice
-        self._results: Channel[FrameResult | Refused] = Channel(WAITING_RESULTS)
+        self._results: Channel[FrameResult | Refused | tuple[CountedCell, ...]] = Channel(WAITING_RESULTS)
         self._end: tuple[Differential, Summary] | None = None
         self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"edge-wbc {sink.uri}", daemon=True)
@@ -39,7 +39,8 @@ class Outlet:
             raise
         self._thread.start()
 
-    def put(self, item: FrameResult | Refused) -> None:
+    def put(self, item: FrameResult | Refused | tuple[CountedCell, ...]) -> None:
+        """Give the sink a frame, or the cells that were counted after the last one."""
         self._results.put(item)
 
     def finish(self, differential: Differential, summary: Summary) -> None:
@@ -80,7 +81,7 @@ class Outlet:
         try:
             while (item := self._results.get()) is not None:
                 with self._stages.time(f"sink {self.sink.uri.partition(':')[0]}"):
-                    self.sink.refused(item) if isinstance(item, Refused) else self.sink.frame(item)
+                    self._give(item)
             if self._end is not None:
                 self.sink.finish(*self._end)
             for line in self.sink.report().get("notices", ()):
@@ -90,6 +91,14 @@ class Outlet:
         except BaseException as error:
             self._crash = error
             self._results.end()
+
+    def _give(self, item: FrameResult | Refused | tuple[CountedCell, ...]) -> None:
+        if isinstance(item, Refused):
+            self.sink.refused(item)
+        elif isinstance(item, FrameResult):
+            self.sink.frame(item)
+        else:
+            self.sink.last(item)
 
     def _fail(self, error: EdgeWbcError) -> None:
         self.error = error

@@ -20,6 +20,7 @@ import cv2
 
 from edge_wbc.channel import Channel
 from edge_wbc.classify import LARGEST_BATCH, cut_and_classify
+from edge_wbc.counting import Counting, EachFrame, Seen
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError, UsageError
@@ -28,7 +29,7 @@ from edge_wbc.outlet import Outlet
 from edge_wbc.records import starting_now
 from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
-from edge_wbc.types import Cell, Differential, Frame, FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
 
 WAITING_FRAMES = 8
@@ -52,7 +53,7 @@ class Located(NamedTuple):
     """A frame with its cells."""
 
     frame: Frame
-    cells: list[Cell]
+    seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class Pipeline:
             if isinstance(outlet.sink, EventSink):
                 outlet.sink.hear = self._hear
                 self._instruments.append(outlet)
+        self._counting: Counting = EachFrame()
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = _Counts()
         self._started: float | None = None
@@ -192,6 +194,10 @@ class Pipeline:
         self._classify()
         if self._crash is not None:
             raise self._crash
+        if counted := self._counting.finish():
+            self._add(counted)
+            for outlet in self._outlets:
+                outlet.put(counted)
         differential = self._tally.differential()
         summary = self._summary(differential, time.monotonic() - started)
         for outlet in self._outlets:
@@ -244,7 +250,8 @@ class Pipeline:
     def _located_in(self, frame: Frame) -> Located:
         with self._stages.time("locate"):
             one = self._session.mode == "cell"
-            return Located(frame, [locate_one(frame.pixels)] if one else locate(frame.pixels))
+            cells = [locate_one(frame.pixels)] if one else locate(frame.pixels)
+            return Located(frame, self._counting.see(frame, cells))
 
     def _classify(self) -> None:
         while (item := self._located.get(self._together)) is not None:
@@ -257,8 +264,8 @@ class Pipeline:
     def _decide(self, batch: Sequence[Located | Refused]) -> None:
         counts = self._counts
         located = [item for item in batch if isinstance(item, Located)]
-        cells = [(item.frame.pixels, cell) for item in located for cell in item.cells]
-        predictions, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
+        cells = [(item.frame.pixels, cell) for item in located for cell in item.seen.cells]
+        predictions, crops, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
         self._stages.share("crop", crop_ns, len(located))
         self._stages.share("classify", classify_ns, len(located))
         for item in batch:
@@ -268,15 +275,21 @@ class Pipeline:
                 for outlet in self._outlets:
                     outlet.put(item)
                 continue
-            own, predictions = predictions[: len(item.cells)], predictions[len(item.cells) :]
-            decided_ns = time.monotonic_ns()
-            result = FrameResult(item.frame.ref, tuple(item.cells), tuple(own), counts.cells + 1, decided_ns)
-            self._tally.add(prediction.label for prediction in own)
+            frame, seen = item.frame.ref, item.seen
+            own, predictions = predictions[: len(seen.cells)], predictions[len(seen.cells) :]
+            shown, crops = crops[: len(seen.cells)], crops[len(seen.cells) :]
+            counted = self._counting.count(frame, seen, own, shown)
+            self._add(counted)
+            result = FrameResult(frame, seen.cells, tuple(own), counted, time.monotonic_ns(), seen.again)
             counts.decided(result)
             for outlet in self._outlets:
                 outlet.put(result)
             if self._watch is not None:
                 self._watch(item.frame, result)
+
+    def _add(self, counted: Sequence[CountedCell]) -> None:
+        self._tally.add(one.prediction.label for one in counted)
+        self._counts.cells += len(counted)
 
     def _summary(self, differential: Differential, seconds: float) -> Summary:
         counts = self._counts
@@ -303,10 +316,9 @@ class _Counts:
 
     def decided(self, result: FrameResult) -> None:
         self.frames += 1
-        self.cells += len(result.cells)
         self.ages_ns.append(result.decided_ns - result.frame.time_ns)
         del self.ages_ns[:-KEPT]
 
 
 def _cells_in(item: Located | Refused) -> int:
-    return len(item.cells) if isinstance(item, Located) else 0
+    return len(item.seen.cells) if isinstance(item, Located) else 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from edge_wbc import RESEARCH_USE
-from edge_wbc.types import FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, FrameResult, Refused, Session, Summary
 
 
 def place(origin: str) -> dict[str, str]:
@@ -45,19 +45,20 @@ def end_record(session: Session, summary: Summary) -> dict[str, Any]:
     return {"type": "session", "event": "end", "session_id": session.session_id, **asdict(summary)}
 
 
-def cell_records(result: FrameResult) -> Iterator[dict[str, Any]]:
-    for number, (cell, prediction) in enumerate(zip(result.cells, result.predictions, strict=True), result.first_cell):
+def cell_records(counted: Iterable[CountedCell]) -> Iterator[dict[str, Any]]:
+    for one in counted:
         yield {
             "type": "cell",
-            **place(result.frame.origin),
-            "frame": result.frame.index,
-            "time_ns": result.frame.time_ns,
-            "cell": number,
-            "box": list(cell.box),
-            "score": cell.score,
-            "label": prediction.label,
-            "probability": prediction.probability,
-            "probabilities": dict(prediction.probabilities),
+            **place(one.frame.origin),
+            "frame": one.frame.index,
+            "time_ns": one.frame.time_ns,
+            "cell": one.number,
+            "box": list(one.cell.box),
+            "score": one.cell.score,
+            "label": one.prediction.label,
+            "probability": one.prediction.probability,
+            "probabilities": dict(one.prediction.probabilities),
+            **({} if one.place is None else {"sightings": one.sightings, "place": [round(xy, 1) for xy in one.place]}),
         }
 
 
@@ -68,7 +69,7 @@ def frame_record(result: FrameResult, session: Session) -> dict[str, Any]:
         "frame": result.frame.index,
         "time_ns": result.frame.time_ns,
         "utc": utc_text(result.frame.time_ns, session),
-        "cells": len(result.cells),
+        "cells": len(result.cells) + len(result.again),
     }
 
 

@@ -113,17 +113,47 @@ class Prediction:
     probabilities: Mapping[str, float]
 
 
+class Place(NamedTuple):
+    """Where something is on the slide, in pixels of its frames, from the left upper corner of the first one."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class CountedCell:
+    """A cell that counts, with what was decided about it."""
+
+    number: int
+    """Within the session, from 1."""
+    frame: FrameRef
+    """The frame that shows it, of several the sharpest."""
+    cell: Cell
+    """In that frame."""
+    prediction: Prediction
+    """Of that frame, or of several together."""
+    crop: Pixels = field(compare=False, repr=False)
+    """What the network saw of it in that frame: uint8 (size, size, 3) BGR."""
+    sightings: int = 1
+    """How many predictions were taken together."""
+    place: Place | None = None
+    """Of its middle on the slide; None where frames are not followed."""
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """Everything decided about one frame: cells and predictions correspond one to one."""
 
     frame: FrameRef
     cells: tuple[Cell, ...]
+    """Those that were classified in this frame."""
     predictions: tuple[Prediction, ...]
-    first_cell: int
-    """Number of the frame's first cell within the session, from 1; the others follow on."""
+    counted: tuple[CountedCell, ...]
+    """Cells that count from now on, seen in this frame or earlier ones."""
     decided_ns: int
     """When the decision was made, on the monotonic clock."""
+    again: tuple[Cell, ...] = ()
+    """Other cells in the frame: decided before, or cut by its border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +206,7 @@ class Summary:
     dropped: int
     refused: int
     cells: int
+    """Counted."""
     fps: float
     seconds: float
     age_ms: Mapping[str, float]

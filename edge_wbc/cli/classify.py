@@ -47,7 +47,7 @@ def classify(
 
         def watch(_: Frame, result: FrameResult) -> None:
             if as_json:
-                results.extend(cell_records(result))
+                results.extend(cell_records(result.counted))
             advance(result.frame.index + 1)
 
         pipeline = Pipeline(

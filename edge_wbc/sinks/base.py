@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
-from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import load, parse, table_with_plugins
 
 
 class Sink(Protocol):
     """Where results go.
 
-    Call order, always from one thread: ``open`` → any number of ``frame`` / ``refused`` → ``finish`` → ``close``.
+    Call order, always from one thread: ``open`` → any number of ``frame`` / ``refused`` → ``last``, if cells are left →
+    ``finish`` → ``close``.
     ``close`` is called in any case, also after an error. Each may raise ``OutputFailed``; the sink is then given
     nothing more, and the rest of the session goes on.
     """
@@ -24,6 +25,10 @@ class Sink(Protocol):
     def frame(self, result: FrameResult) -> None: ...
 
     def refused(self, refused: Refused) -> None: ...
+
+    def last(self, counted: Sequence[CountedCell]) -> None:
+        """Take the cells that were counted after the last frame."""
+        ...
 
     def finish(self, differential: Differential, summary: Summary) -> None:
         """Deliver the differential and everything still waiting; returns when it is safe."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
 from edge_wbc.errors import OutputFailed, reason
-from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
 
 
@@ -27,11 +27,14 @@ class ConsoleSink:
         if self._heading:
             self._print(self._heading)
             self._heading = ""
-        name = PurePath(result.frame.origin).name if "://" not in result.frame.origin else ""
-        for cell, prediction in zip(result.cells, result.predictions, strict=True):
-            box = cell.box
+        self.last(result.counted)
+
+    def last(self, counted: Sequence[CountedCell]) -> None:
+        for one in counted:
+            name = PurePath(one.frame.origin).name if "://" not in one.frame.origin else ""
+            box, prediction = one.cell.box, one.prediction
             self._print(
-                f"{result.frame.index:>6}  {prediction.label:<20} {prediction.probability:6.1%}  "
+                f"{one.frame.index:>6}  {prediction.label:<20} {prediction.probability:6.1%}  "
                 f"{box.width:>4}×{box.height:<4} at {box.xmin:>5},{box.ymin:<5} {name}".rstrip()
             )
             self._cells += 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edge_wbc.errors import OutputFailed, UsageError, reason
 from edge_wbc.records import cell_records, end_record, frame_record, refused_record, session_record
-from edge_wbc.types import LABELS, Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.types import LABELS, CountedCell, Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
 
 
@@ -68,7 +68,10 @@ class JsonlSink(_File):
         self.begin(_jsonl(session_record(session)))
 
     def frame(self, result: FrameResult) -> None:
-        self._lines_of(frame_record(result, self._session), *cell_records(result))
+        self._lines_of(frame_record(result, self._session), *cell_records(result.counted))
+
+    def last(self, counted: Sequence[CountedCell]) -> None:
+        self._lines_of(*cell_records(counted))
 
     def refused(self, refused: Refused) -> None:
         self._lines_of(refused_record(refused))
@@ -90,11 +93,14 @@ class CsvSink(_File):
         self.begin(_csv([[*self._FIELDS, *LABELS]]))
 
     def frame(self, result: FrameResult) -> None:
+        self.last(result.counted)
+
+    def last(self, counted: Sequence[CountedCell]) -> None:
         rows = [
-            [result.frame.origin, record["frame"], record["time_ns"], record["cell"], *record["box"]]
+            [one.frame.origin, record["frame"], record["time_ns"], record["cell"], *record["box"]]
             + [record["score"], record["label"], record["probability"]]
             + [record["probabilities"].get(name, "") for name in LABELS]
-            for record in cell_records(result)
+            for one, record in zip(counted, cell_records(counted), strict=True)
         ]
         self.write(_csv(rows), len(rows))
 

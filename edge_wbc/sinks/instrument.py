@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import firmware_bridge as bridge
 from edge_wbc.errors import EnvironmentMissing, OutputFailed, UsageError
 from edge_wbc.records import utc_ns
-from edge_wbc.types import Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
 from edge_wbc.uri import Uri
 
 STALL_S = 10.0
@@ -57,11 +57,13 @@ class InstrumentSink:
             raise EnvironmentMissing(str(error)) from None
 
     def frame(self, result: FrameResult) -> None:
-        for number, (cell, prediction) in enumerate(
-            zip(result.cells, result.predictions, strict=True), result.first_cell
-        ):
-            time_ns = utc_ns(result.frame.time_ns, self._session)
-            self._send(bridge.CellResult(number, time_ns, prediction.label, prediction.probability, cell.box))
+        self.last(result.counted)
+
+    def last(self, counted: Sequence[CountedCell]) -> None:
+        for one in counted:
+            time_ns, prediction = utc_ns(one.frame.time_ns, self._session), one.prediction
+            result = bridge.CellResult(one.number, time_ns, prediction.label, prediction.probability, one.cell.box)
+            self._send(result)
 
     def refused(self, refused: Refused) -> None:
         pass

@@ -18,6 +18,8 @@ class Source(Protocol):
     uri: str
     live: bool
     """True: frames come whether or not anyone takes them, and only the newest matters. False: none is lost."""
+    continuous: bool
+    """True: frames follow a slide, and one cell may be in many. False: each shows something else."""
 
     def frames(self) -> Iterator[Frame | Refused]:
         """Yield frames in order until the source ends; a frame that can't be used comes as ``Refused``.

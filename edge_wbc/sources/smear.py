@@ -38,6 +38,7 @@ class SmearSource:
     def __init__(self, uri: str, seed: int, cells: int, size: tuple[int, int], fps: float | None) -> None:
         self.uri = uri
         self.live = fps is not None
+        self.continuous = False
         self._period_s = 1 / fps if fps else 0.0
         self._size = size
         self._scale = min(size[0] / 640, size[1] / 480)

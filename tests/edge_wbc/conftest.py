@@ -10,7 +10,18 @@ import pytest
 
 from edge_wbc.differential import Tally
 from edge_wbc.manifest import Model
-from edge_wbc.types import CLASSES, Box, Cell, Differential, Frame, FrameResult, Prediction, Session, Summary
+from edge_wbc.types import (
+    CLASSES,
+    Box,
+    Cell,
+    CountedCell,
+    Differential,
+    Frame,
+    FrameResult,
+    Prediction,
+    Session,
+    Summary,
+)
 
 ORIGIN = "smear://?seed=1"
 
@@ -39,7 +50,9 @@ def result_of(session: Session) -> Callable[..., FrameResult]:
         cells = tuple(Cell(Box(10 * i, 5, 9, 8), 0.5) for i in range(len(labels)))
         rest = dict.fromkeys(CLASSES, 0.02)
         predictions = tuple(Prediction(label, 0.86, {**rest, label: 0.86}) for label in labels)
-        return FrameResult(frame, cells, predictions, first, frame.time_ns + 5_000_000)
+        crop = np.zeros((64, 64, 3), np.uint8)
+        counted = tuple(CountedCell(first + i, frame.ref, cells[i], predictions[i], crop) for i in range(len(labels)))
+        return FrameResult(frame.ref, cells, predictions, counted, frame.time_ns + 5_000_000)
 
     return make
 

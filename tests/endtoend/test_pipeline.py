@@ -33,6 +33,7 @@ class ListedSource:
     def __init__(self, items, live=False, error=None, before=lambda index: None):
         self.uri = "listed://"
         self.live = live
+        self.continuous = False
         self.closed = False
         self._items, self._error, self._before = items, error, before
 
@@ -71,6 +72,9 @@ class ListSink:
     def refused(self, refused):
         self.refusals.append(refused)
 
+    def last(self, counted):
+        self.rest = counted
+
     def finish(self, differential, summary):
         self.end = (differential, summary)
 
@@ -103,7 +107,7 @@ def test_every_frame_of_a_file_source_comes_out_once_and_in_order(engine, fields
 def test_cells_are_numbered_through_the_session_and_counted_once(engine, fields):
     sink = ListSink()
     outcome = run(ListedSource(fields), engine, [sink])
-    numbers = [result.first_cell + i for result in sink.frames for i in range(len(result.cells))]
+    numbers = [one.number for result in sink.frames for one in result.counted]
     assert numbers == list(range(1, outcome.summary.cells + 1))
     differential = outcome.summary.differential
     labelled = sum(share.count for share in differential.shares.values())

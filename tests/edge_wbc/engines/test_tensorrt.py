@@ -124,7 +124,7 @@ def test_cells_are_cut_into_the_memory_the_gpu_reads(
         engine = tensorrt(model)
         assert isinstance(engine, Overlapping)
         monkeypatch.setattr("edge_wbc.engines.tensorrt.np.copyto", lambda *arguments: copied.append(arguments))
-        found, crop_ns, classify_ns = cut_and_classify(cells, engine)
+        found, _, crop_ns, classify_ns = cut_and_classify(cells, engine)
         engine.close()
         assert here.calls["driver.memcpy_htod_async"] == 0
     assert copied == []
