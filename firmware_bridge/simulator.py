@@ -200,7 +200,9 @@ def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printe
     poll = select.poll()
     poll.register(instrument_end, select.POLLIN)
     poll.register(stop, select.POLLIN)
-    poll.register(sys.stdin.fileno(), select.POLLIN)
+    keyboard = sys.stdin.fileno() if sys.stdin is not None else None  # None: started with it closed
+    if keyboard is not None:
+        poll.register(keyboard, select.POLLIN)
     print_at = 0.0
     while True:
         unprinted = simulator.lines or printer.pending
@@ -208,8 +210,8 @@ def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printe
         ready = [descriptor for descriptor, _ in poll.poll(None if wait_s is None else wait_s * 1000)]
         if stop in ready:
             return
-        if sys.stdin.fileno() in ready and not _typed(simulator):
-            poll.unregister(sys.stdin.fileno())
+        if keyboard is not None and keyboard in ready and not _typed(simulator, keyboard):
+            poll.unregister(keyboard)
         answer = simulator.feed(os.read(instrument_end, _READ_BYTES)) if instrument_end in ready else b""
         answer += simulator.tick()
         if answer:
@@ -221,9 +223,8 @@ def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printe
             print_at = time.monotonic() + _LATEST_PRINT_S
 
 
-def _typed(simulator: Simulator) -> bool:
+def _typed(simulator: Simulator, keyboard: int) -> bool:
     """Take what was typed; False when nothing more will come."""
-    keyboard = sys.stdin.fileno()
     if os.isatty(keyboard) and os.tcgetpgrp(keyboard) != os.getpgrp():
         return False  # started with &: to read would stop the process
     data = os.read(keyboard, _READ_BYTES)

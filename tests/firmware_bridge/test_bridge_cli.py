@@ -89,3 +89,21 @@ def test_help_needs_neither_the_port_nor_the_simulator() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_it_runs_without_a_standard_input() -> None:
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$0" -m firmware_bridge simulate <&-', sys.executable],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    port = process.stdout.readline().removeprefix("port: ").strip()
+    with InstrumentLink.open(port) as link:
+        link.send(CellResult(4, 0, "basophil", 0.9, (10, 20, 30, 40)))
+        assert link.drain(10.0) == 0
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
