@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge_wbc.types import Cell, CountedCell, Frame, FrameRef, Pixels, Prediction
+from edge_wbc.types import Cell, CountedCell, Frame, FrameRef, Pixels, Prediction, Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,11 @@ class EachFrame:
     def count(
         self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]
     ) -> tuple[CountedCell, ...]:
-        first = self._counted + 1
-        self._counted += len(seen.cells)
-        decided = enumerate(zip(seen.cells, predictions, crops, strict=True), first)
-        return tuple(CountedCell(number, frame, cell, prediction, crop) for number, (cell, prediction, crop) in decided)
+        counted = []
+        for cell, prediction, crop in zip(seen.cells, predictions, crops, strict=True):
+            self._counted += 1
+            counted.append(CountedCell(self._counted, frame, cell, prediction, (Sighting(prediction, crop),)))
+        return tuple(counted)
 
     def finish(self) -> tuple[CountedCell, ...]:
         return ()

@@ -58,8 +58,14 @@ def cell_records(counted: Iterable[CountedCell]) -> Iterator[dict[str, Any]]:
             "label": one.prediction.label,
             "probability": one.prediction.probability,
             "probabilities": dict(one.prediction.probabilities),
-            **({} if one.place is None else {"sightings": one.sightings, "place": [round(xy, 1) for xy in one.place]}),
+            **_followed(one),
         }
+
+
+def _followed(one: CountedCell) -> dict[str, Any]:
+    if one.place is None:
+        return {}
+    return {"sightings": len(one.sightings), "place": [round(one.place.x, 1), round(one.place.y, 1)]}
 
 
 def frame_record(result: FrameResult, session: Session) -> dict[str, Any]:

@@ -121,6 +121,17 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """One look of the network at a cell."""
+
+    prediction: Prediction
+    crop: Pixels = field(compare=False, repr=False)
+    """What it saw: uint8 (size, size, 3) BGR."""
+    weight: float = 1.0
+    """Of this prediction beside others of the same cell."""
+
+
+@dataclass(frozen=True, slots=True)
 class CountedCell:
     """A cell that counts, with what was decided about it."""
 
@@ -131,11 +142,9 @@ class CountedCell:
     cell: Cell
     """In that frame."""
     prediction: Prediction
-    """Of that frame, or of several together."""
-    crop: Pixels = field(compare=False, repr=False)
-    """What the network saw of it in that frame: uint8 (size, size, 3) BGR."""
-    sightings: int = 1
-    """How many predictions were taken together."""
+    """Of all sightings together."""
+    sightings: tuple[Sighting, ...]
+    """In the order of their frames, one at least."""
     place: Place | None = None
     """Of its middle on the slide; None where frames are not followed."""
 

@@ -20,6 +20,7 @@ from edge_wbc.types import (
     FrameResult,
     Prediction,
     Session,
+    Sighting,
     Summary,
 )
 
@@ -51,7 +52,10 @@ def result_of(session: Session) -> Callable[..., FrameResult]:
         rest = dict.fromkeys(CLASSES, 0.02)
         predictions = tuple(Prediction(label, 0.86, {**rest, label: 0.86}) for label in labels)
         crop = np.zeros((64, 64, 3), np.uint8)
-        counted = tuple(CountedCell(first + i, frame.ref, cells[i], predictions[i], crop) for i in range(len(labels)))
+        counted = tuple(
+            CountedCell(first + i, frame.ref, cells[i], prediction, (Sighting(prediction, crop),))
+            for i, prediction in enumerate(predictions)
+        )
         return FrameResult(frame.ref, cells, predictions, counted, frame.time_ns + 5_000_000)
 
     return make

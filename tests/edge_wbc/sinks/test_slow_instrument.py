@@ -15,7 +15,7 @@ from edge_wbc.errors import OutputFailed
 from edge_wbc.manifest import load_model
 from edge_wbc.sinks import instrument
 from edge_wbc.sinks.base import open_sink
-from edge_wbc.types import Box, Cell, CountedCell, FrameRef, FrameResult, Prediction, Session, Summary
+from edge_wbc.types import Box, Cell, CountedCell, FrameRef, FrameResult, Prediction, Session, Sighting, Summary
 from firmware_bridge.simulator import Simulator
 
 RESULTS = 500
@@ -63,7 +63,7 @@ def slow() -> Iterator[SlowInstrument]:
 def result(number: int) -> FrameResult:
     prediction = Prediction("monocyte", 0.9, {"monocyte": 0.9})
     frame, cell = FrameRef(number, 0, "slide.png"), Cell(Box(1, 2, 3, 4), 0.5)
-    counted = CountedCell(number, frame, cell, prediction, np.zeros((64, 64, 3), np.uint8))
+    counted = CountedCell(number, frame, cell, prediction, (Sighting(prediction, np.zeros((64, 64, 3), np.uint8)),))
     return FrameResult(frame, (cell,), (prediction,), (counted,), 0)
 
 
