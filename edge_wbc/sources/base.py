@@ -19,7 +19,7 @@ class Source(Protocol):
     live: bool
     """True: frames come whether or not anyone takes them, and only the newest matters. False: none is lost."""
     continuous: bool
-    """True: frames follow a slide, and one cell may be in many. False: each shows something else."""
+    """True: a frame may show what the frame before showed, as in a video. False: every frame shows another place."""
 
     def frames(self) -> Iterator[Frame | Refused]:
         """Yield frames in order until the source ends; a frame that can't be used comes as ``Refused``.
