@@ -20,6 +20,7 @@ import numpy as np
 from edge_wbc.errors import UsageError
 from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import Slide
+from edge_wbc.sources.smear_view import View
 from edge_wbc.types import Box, Frame, KnownCell, Pixels
 from edge_wbc.uri import Uri
 
@@ -56,8 +57,13 @@ class SmearSource:
         field = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
         slide = Slide(self._seed, self._cells, field)
         due = time.monotonic()
+        view = View(slide)
         for index, (x, y) in enumerate(self._path(slide)):
-            pixels, truth = self._resized(*slide.render(x, y, exposure=index))
+            if self.continuous:
+                shown = view.render(x, y, exposure=index), slide.known(x, y)
+            else:
+                shown = slide.render(x, y, exposure=index)
+            pixels, truth = self._resized(*shown)
             if self.live:
                 due = max(due + self._period_s, time.monotonic())
                 self._closed.wait(due - time.monotonic())
