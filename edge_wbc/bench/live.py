@@ -59,6 +59,7 @@ class PacedSource:
 
     uri = "memory:"
     live = True
+    continuous = False
 
     def __init__(self, pictures: Sequence[Pixels], fps: float, seconds: float) -> None:
         self.given = 0

@@ -18,6 +18,8 @@ class Source(Protocol):
     uri: str
     live: bool
     """True: frames come whether or not anyone takes them, and only the newest matters. False: none is lost."""
+    continuous: bool
+    """True: a frame may show what the frame before showed, as in a video. False: every frame shows another place."""
 
     def frames(self) -> Iterator[Frame | Refused]:
         """Yield frames in order until the source ends; a frame that can't be used comes as ``Refused``.

@@ -19,6 +19,7 @@ class Camera:
     """Any device or stream that ``cv2.VideoCapture`` opens."""
 
     live = True
+    continuous = True
 
     def __init__(self, uri: str, capture: cv2.VideoCapture) -> None:
         self.uri = uri

@@ -90,6 +90,7 @@ class ImageFiles:
     """Still images, one frame each, in the order given."""
 
     live = False
+    continuous = False
 
     def __init__(self, uri: str, paths: Sequence[Path]) -> None:
         self.uri = uri
@@ -117,6 +118,7 @@ class VideoFile:
     """Every frame of a video file."""
 
     live = False
+    continuous = True
 
     def __init__(self, path: Path) -> None:
         self.uri = str(path)

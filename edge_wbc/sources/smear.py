@@ -1,6 +1,7 @@
 """``smear://``: a simulated microscope that drives across a simulated blood smear, for demo, tests and bench.
 
     smear://?seed=1&cells=200&size=640x480&fps=30
+    smear://?seed=1&cells=200&path=wander
 
 Every frame says what is really in it (:attr:`Frame.truth`). All of it follows from the seed. Without ``fps``
 fields come as fast as they are asked for; with it the source is live, like a camera over a moving stage.
@@ -17,7 +18,9 @@ import cv2
 import numpy as np
 
 from edge_wbc.errors import UsageError
+from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import Slide
+from edge_wbc.sources.smear_view import View
 from edge_wbc.types import Box, Frame, KnownCell, Pixels
 from edge_wbc.uri import Uri
 
@@ -29,14 +32,19 @@ SLIMMEST = 3.0
 
 
 class SmearSource:
-    """Fields of one slide, one after another, until every white cell was shown once.
+    """One slide, seen along a path of the stage: field by field until every white cell was shown once, or as a video.
 
     :param size: width and height of a frame; every size sees about as much of the slide, finer or coarser.
     :param fps: pace; None for as fast as asked.
+    :param path: a name in :data:`PATHS`.
     """
 
-    def __init__(self, uri: str, seed: int, cells: int, size: tuple[int, int], fps: float | None) -> None:
+    def __init__(
+        self, uri: str, seed: int, cells: int, size: tuple[int, int], fps: float | None, path: str = "fields"
+    ) -> None:
         self.uri = uri
+        self.continuous = path != "fields"
+        self._path = PATHS[path]
         self.live = fps is not None
         self._period_s = 1 / fps if fps else 0.0
         self._size = size
@@ -45,12 +53,17 @@ class SmearSource:
         self._closed = threading.Event()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield the fields in the order in which the stage passes them; see :meth:`Source.frames`."""
+        """Yield what the camera sees at each position of the stage; see :meth:`Source.frames`."""
         field = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
         slide = Slide(self._seed, self._cells, field)
         due = time.monotonic()
-        for index in range(slide.fields):
-            pixels, truth = self._resized(*slide.render(*slide.position(index), exposure=index))
+        view = View(slide)
+        for index, (x, y) in enumerate(self._path(slide)):
+            if self.continuous:
+                shown = view.render(x, y, exposure=index), slide.known(x, y)
+            else:
+                shown = slide.render(x, y, exposure=index)
+            pixels, truth = self._resized(*shown)
             if self.live:
                 due = max(due + self._period_s, time.monotonic())
                 self._closed.wait(due - time.monotonic())
@@ -81,7 +94,7 @@ def open_smear(uri: Uri) -> SmearSource:
 
     :raises UsageError: an unknown option, or a value that makes no sense.
     """
-    uri.allow("seed", "cells", "size", "fps")
+    uri.allow("seed", "cells", "size", "fps", "path")
     if uri.path.strip("/"):
         raise UsageError(f"{uri.text}: smear takes no path, only options; write for example smear://?seed=1&cells=200")
     seed = uri.option("seed", int, 1)
@@ -94,7 +107,10 @@ def open_smear(uri: Uri) -> SmearSource:
         raise UsageError(f"{uri.text}: cells={cells} is not from 1 to {MOST_CELLS}; write for example cells=200")
     if fps is not None and not (math.isfinite(fps) and 0.01 <= fps <= 1000):
         raise UsageError(f"{uri.text}: fps={fps:g} is not between 0.01 and 1000; write for example fps=30")
-    return SmearSource(uri.text, seed, cells, size, fps)
+    path = uri.options.get("path", "fields")
+    if path not in PATHS:
+        raise UsageError(f"{uri.text}: path={path!r} is not one of {', '.join(PATHS)}; write for example path=wander")
+    return SmearSource(uri.text, seed, cells, size, fps, path)
 
 
 def _size(uri: Uri) -> tuple[int, int]:

@@ -98,7 +98,7 @@ class Slide:
         self._defocus_px = float(rng.uniform(0.5, 0.9))
         coolness = rng.random() ** 2
         self._red = _between(_REDS, coolness)
-        self._light = self._illumination(_between(_LIGHTS, coolness), rng)
+        self.light = self._illumination(_between(_LIGHTS, coolness), rng)
         self._noise = self._camera_noise(rng)
         self._cells_of = functools.lru_cache(maxsize=64)(self._plan_cells)
         self._specks_of = functools.lru_cache(maxsize=64)(self._plan_specks)
@@ -119,10 +119,18 @@ class Slide:
 
         :param exposure: number of the photograph; each has its own noise.
         """
-        width, height = self.field
+        through = self.transmission(x, y, self.field)
+        planes = np.empty(through.shape, np.uint8)
+        np.multiply(through, self.light, out=planes, casting="unsafe")
+        blurred = self.through_lens(cv2.merge([planes[0], planes[1], planes[2]]))
+        return cv2.add(blurred, self.noise(exposure), dtype=cv2.CV_8U).astype(np.uint8, copy=False), self.known(x, y)
+
+    def transmission(self, x: int, y: int, size: tuple[int, int]) -> Plane:
+        """The part of the light, 0 to 1, that goes through the slide from (x, y) on: (3, height, width)."""
+        width, height = size
         thickness = np.zeros((height, width), np.float32)
         od = np.empty((3, height, width), np.float32)
-        squares = list(self._squares(x, y))
+        squares = list(self._squares(x, y, size))
         specks = [self._specks_of(column, row) for column, row in squares]
         for red, _ in specks:
             for speck in red:
@@ -131,31 +139,43 @@ class Slide:
         for _, small in specks:
             for speck in small:
                 _add(od, platelets()[speck.sprite], speck, x, y)
-        known = []
         for column, row in squares:
             for cell in self.cells(self._index(column, row)):
                 _add(od, self._painted(cell), Speck(cell.x, cell.y, 0, 0, 1.0), x, y)
-                if 0 <= cell.x - x < width and 0 <= cell.y - y < height:
-                    known.append(KnownCell(self._seen(cell.box, x, y), cell.label, cell.cell_id))
         od *= -self._stain
         np.exp(od, out=od)
-        planes = np.empty(od.shape, np.uint8)
-        np.multiply(od, self._light, out=planes, casting="unsafe")
-        blurred = cv2.GaussianBlur(cv2.merge([planes[0], planes[1], planes[2]]), (5, 5), self._defocus_px)
+        return od
+
+    def through_lens(self, pixels: Pixels) -> Pixels:
+        """As sharp as this microscope is at its best."""
+        return np.asarray(cv2.GaussianBlur(pixels, (5, 5), self._defocus_px), np.uint8)
+
+    def noise(self, exposure: int) -> npt.NDArray[np.int8]:
+        """The camera's noise in one photograph: (height, width, 3)."""
+        width, height = self.field
         across, down = np.random.default_rng((self.seed, 4, exposure)).integers(0, _NOISE_MARGIN_PX, 2)
-        noise = self._noise[down : down + height, across : across + width]
-        return cv2.add(blurred, noise, dtype=cv2.CV_8U).astype(np.uint8, copy=False), tuple(known)
+        return self._noise[down : down + height, across : across + width]
+
+    def known(self, x: int, y: int) -> tuple[KnownCell, ...]:
+        """The white cells whose centre is in view with the field's left upper corner at (x, y)."""
+        width, height = self.field
+        near = (cell for square in self._squares(x, y, self.field) for cell in self.cells(self._index(*square)))
+        return tuple(
+            KnownCell(self._seen(cell.box, x, y), cell.label, cell.cell_id)
+            for cell in near
+            if 0 <= cell.x - x < width and 0 <= cell.y - y < height
+        )
 
     def _seen(self, box: Box, x: int, y: int) -> Box:
         left, top = max(0, box.xmin - x), max(0, box.ymin - y)
         right, bottom = box.xmin + box.width - x, box.ymin + box.height - y
         return Box(left, top, min(self.field[0], right) - left, min(self.field[1], bottom) - top)
 
-    def _squares(self, x: int, y: int) -> Iterator[tuple[int, int]]:
-        """Column and row of every square from which something may reach into the view."""
+    def _squares(self, x: int, y: int, size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """Column and row of every square from which something may reach into a view."""
         width, height = self.field
-        for row in range((y - height // 3) // height, (y + height + height // 3) // height + 1):
-            for column in range((x - width // 3) // width, (x + width + width // 3) // width + 1):
+        for row in range((y - height // 3) // height, (y + size[1] + height // 3) // height + 1):
+            for column in range((x - width // 3) // width, (x + size[0] + width // 3) // width + 1):
                 yield column, row
 
     def _index(self, column: int, row: int) -> int:
@@ -180,7 +200,7 @@ class Slide:
 
     def _plan_specks(self, column: int, row: int) -> tuple[list[Speck], list[Speck]]:
         """Red cells and platelets of one square; they keep off white cells and, more or less, each other."""
-        rng = np.random.default_rng((self.seed, 2, column + 1, row + 1))
+        rng = np.random.default_rng((self.seed, 2, (column + 1) % 2**32, (row + 1) % 2**32))
         width, height = self.field
         near = [self._index(column + i, row + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
         white = [cell for index in near for cell in self.cells(index)]
