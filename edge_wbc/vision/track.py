@@ -153,6 +153,10 @@ class Tracker:
         self._pairs.clear()
         return counts
 
+    def known_as(self, track: int) -> int:
+        """The number by which a cell is counted: tracks that turned out to be one cell go by the first one's."""
+        return self._register.known_as(track)
+
     @property
     def open_tracks(self) -> int:
         """Cells seen and not counted yet."""
