@@ -44,6 +44,13 @@ class Box(NamedTuple):
     height: int
 
 
+class Place(NamedTuple):
+    """Where on the slide something lies, in slide pixels: pixels of a frame from wherever the session began."""
+
+    x: float
+    y: float
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One located white blood cell in a frame."""

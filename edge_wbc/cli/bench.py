@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_wbc.cli.bench_counting import counting
 from edge_wbc.cli.common import print_json, progress, say
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ def bench(
     for line in lost:
         say(f"edge-wbc: {line.name}: the instrument applied {line.applied} of {line.cells} results")
     return 1 if lost else 0
+
+
+bench.add_command(counting)
 
 
 @bench.command()

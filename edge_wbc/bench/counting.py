@@ -1,0 +1,209 @@
+"""How many cells of a simulated slide under a moving stage are counted once, twice, or not at all.
+
+The locator is the real one, and so is the tracker. The classifier is the truth unless an engine is given, so that what
+is measured is the counting; then the generating rates are held against the reported intervals.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import cv2
+import numpy as np
+
+from edge_wbc.classify import cut_and_classify
+from edge_wbc.differential import Tally
+from edge_wbc.engines.base import Engine, open_engine
+from edge_wbc.manifest import LabelsGroup, load_model
+from edge_wbc.metrics import percentiles_ms
+from edge_wbc.sources.smear_paths import PATHS
+from edge_wbc.sources.smear_slide import FREQUENCIES, Slide
+from edge_wbc.sources.smear_view import View
+from edge_wbc.types import LEUKOCYTES, NOT_A_CELL, Cell, Frame, KnownCell, Pixels, Prediction
+from edge_wbc.vision.geometry import inside, part_shared
+from edge_wbc.vision.locate import locate
+from edge_wbc.vision.track import Count, Tracker
+
+PROCESSES = 2
+ON_THE_CELL = 0.5
+"""Of the smaller box, the part that a found cell shares with the real one that it is."""
+RATES = {name: rate / sum(FREQUENCIES[known] for known in LEUKOCYTES) for name, rate in FREQUENCIES.items()}
+"""The generating rates, of leukocytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One slide to count."""
+
+    seed: int
+    cells: int
+    path: str
+    every: int
+    """Of so many frames one is seen, as by a computer that is that much too slow."""
+    model: str
+    engine: str | None
+    """None for the truth in the classifier's place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of one slide."""
+
+    seed: int
+    frames: int
+    in_view: int
+    """Cells that were wholly inside the frame in at least one frame; the simulated microscope is always in focus."""
+    once: int
+    doubled: int
+    missed: int
+    others: int
+    """Counted, though never wholly in view: cells all the same."""
+    not_cells: int
+    """Counted where no white cell is."""
+    asked: int
+    """Sightings that were classified."""
+    islands: int
+    """Times that the place was lost for good, and one."""
+    off_px: float
+    """Largest error of a frame's place, in the first island."""
+    see_ms: Mapping[str, float]
+    inside_interval: Mapping[str, bool]
+    """For each leukocyte class, whether its generating rate lies in the reported interval."""
+    mistaken: int
+    """Cells counted under another class than their own."""
+
+
+def measure(jobs: Sequence[Job], advance: Callable[[int], object]) -> list[Counted]:
+    """Count every slide, two at a time, in processes of their own."""
+    done: list[Counted] = []
+    with ProcessPoolExecutor(min(PROCESSES, len(jobs)), get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(count_slide, job) for job in jobs]):
+            done.append(future.result())
+            advance(len(done))
+    return sorted(done, key=lambda one: one.seed)
+
+
+def count_slide(job: Job) -> Counted:
+    """Drive over one slide, and count.
+
+    Classes are drawn independently at the generating rates, as blood has them. A slide's own are stratified: nearly
+    the same numbers of each on every slide, which would flatter the intervals.
+    """
+    cv2.setNumThreads(1)
+    labels = load_model(job.model).manifest.labels
+    engine = open_engine(job.engine, load_model(job.model), 1) if job.engine else None
+    slide = Slide(job.seed, job.cells)
+    drawn = np.random.default_rng((job.seed, 77)).choice(len(FREQUENCIES), job.cells, p=list(FREQUENCIES.values()))
+    slide.labels = [tuple(FREQUENCIES)[kind] for kind in drawn.tolist()]
+    try:
+        return _count(job, slide, labels, engine)
+    finally:
+        if engine is not None:
+            engine.close()
+
+
+def _count(job: Job, slide: Slide, labels: LabelsGroup, engine: Engine | None) -> Counted:
+    view, tracker, ledger = View(slide), Tracker(labels.unidentified_below), _Ledger(slide, labels)
+    frames, asked, off, see_ns = 0, 0, 0.0, []
+    start: tuple[float, float] | None = None
+    for index, (x, y) in enumerate(PATHS[job.path](slide)):
+        if index % job.every:
+            continue
+        truth = slide.known(x, y)
+        frame = Frame(view.render(x, y, index), index, 0, job.path, None)
+        cells = locate(frame.pixels)
+        began = cv2.getTickCount()
+        seen = tracker.see(frame, cells)
+        see_ns.append(int((cv2.getTickCount() - began) / cv2.getTickFrequency() * 1e9))
+        frames += 1
+        if seen.place is not None and seen.island == 0:
+            start = start or (x - seen.place.x, y - seen.place.y)
+            off = max(off, abs(start[0] + seen.place.x - x), abs(start[1] + seen.place.y - y))
+        ledger.show(truth, slide.field)
+        wanted = [(cell, sighting) for cell, sighting in zip(cells, seen.sightings, strict=True) if sighting.wanted]
+        predictions = _predictions(frame.pixels, [cell for cell, _ in wanted], truth, engine)
+        asked += len(wanted)
+        for (cell, sighting), prediction in zip(wanted, predictions, strict=True):
+            ledger.saw(sighting.track, _real(cell, truth))
+            tracker.pool(sighting.track, prediction, sighting.sharpness)
+        ledger.count(tracker.settle(), tracker)
+    ledger.count(tracker.finish(), tracker)
+    islands = len(set(tracker.places.keyframes.islands.tolist()))
+    return ledger.counted(job.seed, frames, asked, islands, round(off, 2), percentiles_ms(see_ns, (50, 99)))
+
+
+class _Ledger:
+    """What was counted beside what is there."""
+
+    def __init__(self, slide: Slide, labels: LabelsGroup) -> None:
+        self._slide = slide
+        self._tally = Tally(labels)
+        self._in_view: set[int] = set()
+        self._identity: defaultdict[int, Counter[int]] = defaultdict(Counter)
+        self._counts: Counter[int] = Counter()
+        self._not_cells = 0
+        self._mistaken = 0
+
+    def show(self, truth: Sequence[KnownCell], size: tuple[int, int]) -> None:
+        self._in_view.update(cell.cell_id for cell in truth if inside(cell.box, size))
+
+    def saw(self, track: int, real: KnownCell | None) -> None:
+        if real is not None:
+            self._identity[track][real.cell_id] += 1
+
+    def count(self, counts: Sequence[Count], tracker: Tracker) -> None:
+        for track, prediction in counts:
+            self._tally.add([prediction.label])
+            numbers = [number for number in self._identity if tracker.known_as(number) == track]
+            known = sum((self._identity.pop(number) for number in numbers), Counter[int]())
+            if not known:
+                self._not_cells += prediction.label != NOT_A_CELL
+                continue
+            cell = known.most_common(1)[0][0]
+            self._counts[cell] += 1
+            self._mistaken += prediction.label != self._slide.labels[cell]
+
+    def counted(
+        self, seed: int, frames: int, asked: int, islands: int, off_px: float, see_ms: Mapping[str, float]
+    ) -> Counted:
+        times = [self._counts[cell] for cell in self._in_view]
+        shares = self._tally.differential().shares
+        return Counted(
+            seed=seed,
+            frames=frames,
+            in_view=len(times),
+            once=times.count(1),
+            doubled=sum(time > 1 for time in times),
+            missed=times.count(0),
+            others=len(set(self._counts) - self._in_view),
+            not_cells=self._not_cells,
+            asked=asked,
+            islands=islands,
+            off_px=off_px,
+            see_ms=see_ms,
+            inside_interval={
+                name: (shares[name].low or 0.0) <= 100 * RATES[name] <= (shares[name].high or 100.0)
+                for name in LEUKOCYTES
+            },
+            mistaken=self._mistaken,
+        )
+
+
+def _predictions(
+    pixels: Pixels, cells: Sequence[Cell], truth: Sequence[KnownCell], engine: Engine | None
+) -> list[Prediction]:
+    if engine is not None:
+        return cut_and_classify([(pixels, cell) for cell in cells], engine).predictions
+    known = [_real(cell, truth) for cell in cells]
+    names = [NOT_A_CELL if cell is None else cell.label for cell in known]
+    return [Prediction(name, 1.0, {name: 1.0}) for name in names]
+
+
+def _real(cell: Cell, truth: Sequence[KnownCell]) -> KnownCell | None:
+    """The white cell on which a found one lies best."""
+    best = max(truth, key=lambda known: part_shared(cell.box, known.box), default=None)
+    return best if best is not None and part_shared(cell.box, best.box) >= ON_THE_CELL else None

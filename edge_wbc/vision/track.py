@@ -1,0 +1,258 @@
+"""Each cell once: the sightings of one cell in many frames are one track.
+
+A cell is known again by its place on the slide. It is counted when it was seen whole often enough, or has left the
+view; what the locator found once while the stage showed the place again and again is not a cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import NamedTuple
+
+from edge_wbc.types import Box, Cell, Frame, Place, Prediction
+from edge_wbc.vision.crop import MARGIN
+from edge_wbc.vision.evidence import Evidence
+from edge_wbc.vision.geometry import assign, clipped, close, inside, part_shared
+from edge_wbc.vision.keyframes import MOST_BYTES
+from edge_wbc.vision.places import Places, Where
+from edge_wbc.vision.register import Register
+from edge_wbc.vision.sharpness import sharpness
+
+CONFIRMED = 4
+"""Frames in which a cell is seen whole before it is counted while still in view."""
+ASKED = 3
+"""Sightings of a cell that are classified in any case; then only …"""
+SHARPER = 1.2
+"""… one that is sharper by this factor than all before."""
+BLURRED = 0.6
+"""A cell whose best sighting has less than this of the usual sharpness waits for a better one till it leaves."""
+SAME = 0.5
+"""Of the smaller box, the part that two boxes of one cell have in common at least."""
+TOGETHER, MOST_APART = 2, 20
+"""Frames in which two tracks were one box, beyond those in which they were two (of which no more than so many
+are remembered), before they are one cell."""
+WAIT_FRAMES = 30
+"""A cell that left is counted after so many frames with what was classified by then."""
+MARGIN_PX = 4
+"""From the frame's edge, within which a cell may be missed without being doubted."""
+_REMEMBERED = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A located cell, known by its track."""
+
+    track: int
+    """Number of the cell on the slide, from 1; 0 where the frame has no place."""
+    sharpness: float
+    """0 to 1, less where the crop reaches out of the frame; the weight of its prediction."""
+    whole: bool
+    """Not cut by the frame's border, and not just a part of a cell that is there as well."""
+    wanted: bool
+    """Worth classifying; a promise to do so, or it will be counted late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where a frame lies and which cells it shows; sightings and cells correspond one to one."""
+
+    place: Place | None
+    """Of the frame's left upper corner; None where nothing could be made out."""
+    island: int
+    """Places of different islands cannot be compared."""
+    sightings: tuple[Sighting, ...]
+
+
+class Count(NamedTuple):
+    """A cell that is to be counted now."""
+
+    track: int
+    prediction: Prediction
+    """Pooled over its frames."""
+
+
+class Tracker:
+    """Follows the cells of one session. Not safe for threads: calls must not overlap.
+
+    A counted cell is kept as a place and a number, some 40 bytes, so that hours later it is known again.
+
+    :param unidentified_below: probability below which the pooled label is ``unidentified``.
+    :param most_bytes: of images kept to know places by.
+    """
+
+    def __init__(self, unidentified_below: float, most_bytes: int = MOST_BYTES) -> None:
+        self.places = Places(most_bytes)
+        self._below = unidentified_below
+        self._register = Register()
+        self._open: dict[int, Evidence] = {}
+        self._pairs: dict[tuple[int, int], int] = {}
+        self._version = 0
+        self._now = 0
+        self._usual = 0.0
+
+    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+        """Place the next frame and know its cells."""
+        self._now += 1
+        where = self.places.see(frame.pixels)
+        if where is None:
+            for state in self._open.values():
+                state.in_view = False
+            return Seen(None, -1, tuple(Sighting(0, 0.0, False, False) for _ in cells))
+        if self.places.version != self._version:
+            self._version = self.places.version
+            self._register.renew(self.places)
+            self._merge_overlapping()
+        size = frame.pixels.shape[1], frame.pixels.shape[0]
+        near, boxes = self._register.near(where, size)
+        boxes = [clipped(box, size) for box in boxes]
+        given = assign([cell.box for cell in cells], boxes, SAME)
+        sightings = []
+        for i, cell in enumerate(cells):
+            index, part = given[i]
+            whole = not part and inside(cell.box, size)
+            sharp = round(sharpness(frame.pixels, cell.box) * _uncut(cell.box, size) ** 2, 4)
+            number = near[index] if index is not None else self._register.add(where, cell.box, whole)
+            if index is None:
+                self._open[number] = Evidence()
+            elif not part:
+                self._register.seen(number, where, cell.box, whole)
+            sightings.append(self._sighted(number, sharp, whole, where))
+        self._doubt(near, boxes, where, size)
+        found = {seen.track for seen in sightings if seen.whole}
+        self._weigh_pairs(cells, near, boxes, found)
+        return Seen(where.place, where.island, tuple(sightings))
+
+    def pool(self, track: int, prediction: Prediction, weight: float) -> None:
+        """Add what the network said of one sighting.
+
+        Probabilities are averaged, not their logarithms: one blurred frame that is sure of something else then costs
+        no more than its weight, and the mean of calibrated probabilities may be held against the same threshold.
+
+        :param weight: the sighting's sharpness.
+        """
+        state = self._open.get(self._register.known_as(track))
+        if state is not None:
+            state.hear(prediction.probabilities, weight)
+
+    def settle(self) -> list[Count]:
+        """Cells that are certain by now, each once and never again."""
+        ready = [number for number, state in self._open.items() if self._is_ready(number, state)]
+        counts = [self._count(number) for number in ready]
+        for number in [number for number, state in self._open.items() if self._is_over(state)]:
+            self._register.remove(number)
+            self._close(number)
+        return counts
+
+    def finish(self) -> list[Count]:
+        """The cells left at the end that deserve to be counted."""
+        ready = [number for number, state in self._open.items() if state.answered and state.is_cell]
+        counts = [self._count(number) for number in ready]
+        self._open.clear()
+        self._pairs.clear()
+        return counts
+
+    def known_as(self, track: int) -> int:
+        """The number by which a cell is counted: tracks that turned out to be one cell go by the first one's."""
+        return self._register.known_as(track)
+
+    @property
+    def open_tracks(self) -> int:
+        """Cells seen and not counted yet."""
+        return len(self._open)
+
+    def _sighted(self, number: int, sharp: float, whole: bool, where: Where) -> Sighting:
+        state = self._open.get(number)
+        if state is None:  # counted
+            return Sighting(number, sharp, whole, False)
+        state.last_seen = self._now
+        state.in_view = True
+        wanted = whole and (state.asked < ASKED or sharp > SHARPER * state.best)
+        if whole:
+            state.hits += 1
+            state.chances += 1
+            state.asked += wanted
+            state.best = max(state.best, sharp)
+            if where.clear:
+                self._usual += (sharp - self._usual) * (_REMEMBERED if self._usual else 1.0)
+        return Sighting(number, sharp, whole, wanted)
+
+    def _doubt(self, near: Sequence[int], boxes: Sequence[Box], where: Where, size: tuple[int, int]) -> None:
+        """Note what should have been found and was not, and what has left."""
+        shown = dict(zip(near, boxes, strict=True))
+        for number, state in self._open.items():
+            if state.last_seen < self._now:
+                box = shown.get(number)
+                state.in_view = box is not None
+                state.chances += box is not None and where.clear and inside(box, size, MARGIN_PX)
+
+    def _weigh_pairs(self, cells: Sequence[Cell], near: Sequence[int], boxes: Sequence[Box], found: set[int]) -> None:
+        """Tracks that lie in one box are one cell, if they are not found apart more often."""
+        for (a, first), (b, second) in combinations(zip(near, boxes, strict=True), 2):
+            if a not in self._open and b not in self._open:
+                continue
+            votes = self._pairs.get((a, b), 0)
+            if any(min(part_shared(cell.box, first), part_shared(cell.box, second)) >= SAME for cell in cells):
+                self._pairs[a, b] = votes + 1
+                if votes + 1 >= TOGETHER:
+                    self._merge(a, b)
+            elif a in found and b in found and close(first, second):
+                self._pairs[a, b] = max(-MOST_APART, votes - 1)
+
+    def _merge_overlapping(self) -> None:
+        """After places were corrected: tracks that now lie on one another are one cell."""
+        for number in sorted(self._open):
+            if number in self._open:
+                for other in self._register.overlapping(number, SAME):
+                    self._merge(*sorted((number, other)))
+
+    def _merge(self, kept: int, gone: int) -> None:
+        kept, gone = self._register.known_as(kept), self._register.known_as(gone)
+        if kept == gone:
+            return
+        states = self._open.pop(kept, None), self._open.pop(gone, None)
+        self._register.merge(kept, gone)
+        if states[0] is not None and states[1] is not None:  # if either was counted, both are
+            states[0].take(states[1])
+            self._open[kept] = states[0]
+        self._forget_pairs({kept, gone})
+
+    def _is_ready(self, number: int, state: Evidence) -> bool:
+        if not state.answered or not self.places.searched(self._register.key(number)):
+            return False
+        if not state.in_view:
+            late = self._now - state.last_seen >= WAIT_FRAMES
+            return state.is_cell and (state.answered >= state.asked or late)
+        return (
+            state.is_cell
+            and state.hits >= CONFIRMED
+            and state.answered >= ASKED
+            and state.best >= BLURRED * self._usual
+        )
+
+    def _is_over(self, state: Evidence) -> bool:
+        """Left the view long ago, and no cell by what was seen of it: should it come back, it is seen with new eyes."""
+        long_ago = self._now - state.last_seen >= 2 * WAIT_FRAMES
+        return not state.in_view and long_ago and not (state.answered and state.is_cell)
+
+    def _count(self, number: int) -> Count:
+        prediction = self._open[number].pooled(self._below)
+        self._close(number)
+        return Count(number, prediction)
+
+    def _close(self, number: int) -> None:
+        del self._open[number]
+        self._forget_pairs({number})
+
+    def _forget_pairs(self, numbers: Iterable[int]) -> None:
+        gone = set(numbers)
+        for pair in [pair for pair in self._pairs if not gone.isdisjoint(pair)]:
+            del self._pairs[pair]
+
+
+def _uncut(box: Box, size: tuple[int, int]) -> float:
+    """Share of the cell's crop that lies in the frame: what is cut may be part of the cell."""
+    around = round((MARGIN - 1) / 2 * max(box.width, box.height))
+    crop = Box(box.xmin - around, box.ymin - around, box.width + 2 * around, box.height + 2 * around)
+    return part_shared(crop, Box(0, 0, *size))

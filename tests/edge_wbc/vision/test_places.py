@@ -1,0 +1,113 @@
+"""Where frames lie on the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+from edge_wbc.types import Pixels
+from edge_wbc.vision.places import Places, Where, mosaic
+
+Window = Callable[..., Pixels]
+
+
+def walk(places: Places, window: Window, *corners: tuple[int, int], step: int = 90) -> list[tuple[Where, int, int]]:
+    """Straight from corner to corner; where each frame was thought to lie, and where it did."""
+    way = []
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        steps = max(1, round(max(abs(x1 - x0), abs(y1 - y0)) / step))
+        for i in range(steps + 1):
+            x, y = round(x0 + (x1 - x0) * i / steps), round(y0 + (y1 - y0) * i / steps)
+            where = places.see(window(x, y))
+            assert where is not None
+            way.append((where, x, y))
+    return way
+
+
+def drift(way: list[tuple[Where, int, int]]) -> float:
+    """Largest error of a place beside the first frame's."""
+    first, x0, y0 = way[0]
+    return max(
+        float(np.hypot(where.place.x - first.place.x - x + x0, where.place.y - first.place.y - y + y0))
+        for where, x, y in way
+    )
+
+
+def test_a_round_trip_ends_where_it_began(window: Window) -> None:
+    places = Places()
+    way = walk(places, window, (0, 0), (1600, 0), (1600, 960), (0, 960), (0, 0), (1600, 960))
+    assert {where.island for where, _, _ in way} == {0}
+    assert drift(way) < 6
+
+
+def test_a_jump_over_half_a_frame_is_followed(window: Window) -> None:
+    places = Places()
+    way = walk(places, window, (100, 200), (420, 200), (740, 440), step=330)
+    assert {where.island for where, _, _ in way} == {0}
+    assert drift(way) < 4
+
+
+def test_a_black_frame_has_no_place_and_the_next_one_is_found_again(window: Window) -> None:
+    places = Places()
+    way = walk(places, window, (0, 0), (900, 0))
+    assert places.see(np.zeros((480, 640, 3), np.uint8)) is None
+    way += walk(places, window, (500, 60), (500, 60))
+    assert way[-1][0].island == 0
+    assert drift(way) < 4
+
+
+def test_lost_places_are_an_island_until_they_are_recognised(window: Window) -> None:
+    places = Places()
+    before = walk(places, window, (0, 0), (700, 0))
+    lost = walk(places, window, (1600, 900), (1500, 900))
+    assert {where.island for where, _, _ in lost} == {1}
+    assert places.searched(before[0][0].anchor.key)
+    back = walk(places, window, (1500, 900), (700, 450), (700, 60), (700, 60), (700, 60), (700, 60))
+    assert back[-1][0].island == 0
+    assert drift([*before, back[-1]]) < 6
+    for where, x, y in lost:  # what was found on the island has moved along
+        island, place = places.at(where.anchor)
+        assert island == 0
+        assert np.hypot(place.x - x, place.y - y) < 6
+    assert places.version > 0
+
+
+def test_an_island_is_not_searched_until_all_others_were_compared(window: Window) -> None:
+    places = Places()
+    walk(places, window, (0, 0), (1600, 0))
+    (first, _, _), *_ = walk(places, window, (0, 950), (0, 950))
+    assert first.island == 1
+    assert not places.searched(first.anchor.key)
+    walk(places, window, (0, 950), *[(0, 950)] * 12)
+    assert places.searched(first.anchor.key)
+
+
+def test_a_contradiction_is_spread_over_the_way(window: Window) -> None:
+    places = Places()
+    walk(places, window, (0, 0), (1600, 0))
+    at = places.keyframes.at
+    true = at.copy()
+    at += np.linspace(0, 40, len(at))[:, None]  # as if every step had been measured a little wrong
+    places.keyframes.relax()
+    assert float(np.abs(at - at[0] - true + true[0]).max()) < 0.5
+
+
+def test_images_stay_within_their_memory(window: Window) -> None:
+    places = Places(most_bytes=150_000)
+    way = walk(places, window, (0, 0), (1600, 0), (1600, 960), (0, 960), (0, 480), (1600, 480), (0, 0))
+    assert places.keyframes.bytes <= 150_000
+    assert len(places.keyframes.images) < places.keyframes.count
+    assert {where.island for where, _, _ in way} == {0}
+
+
+def test_the_mosaic_shows_what_was_seen(window: Window, ground: tuple[Pixels, object]) -> None:
+    places = Places()
+    walk(places, window, (0, 0), (1600, 0), (1600, 960))
+    picture = mosaic(places)
+    assert picture.dtype == np.uint8
+    assert np.abs(np.array(picture.shape) - (144, 224, 3)).max() <= 12  # the last piece is no keyframe
+    seen = picture[10:40, 10:210].astype(float).mean(axis=(0, 1))
+    assert np.abs(seen - ground[0][100:400, 100:2100].mean(axis=(0, 1))).max() < 4
+    assert mosaic(Places()).shape == (1, 1, 3)
