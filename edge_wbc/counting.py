@@ -5,11 +5,27 @@ Frames are seen in the thread that locates, in order; predictions come later, in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from edge_wbc.types import Cell, CountedCell, Frame, FrameRef, Pixels, Prediction, Sighting
+from edge_wbc.types import (
+    UNIDENTIFIED,
+    Box,
+    Cell,
+    CountedCell,
+    Frame,
+    FrameRef,
+    Pixels,
+    Place,
+    Prediction,
+    Sighting,
+)
+from edge_wbc.vision.track import Tracker
+
+LEAST_WEIGHT = 1e-3
+"""Of a sighting, however blurred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +37,11 @@ class Seen:
     again: tuple[Cell, ...] = ()
     """Not to be classified: decided before, or cut by the border."""
     tracks: tuple[int, ...] = ()
-    """Which cell of the slide each of ``cells`` is, where cells are followed."""
+    """Which cell of the slide each of ``cells`` is, where cells are followed, …"""
+    sharpness: tuple[float, ...] = ()
+    """… and how sharp it is, 0 to 1."""
+    place: Place | None = None
+    """Of the frame's left upper corner, where frames are followed."""
 
 
 class Counting(Protocol):
@@ -65,3 +85,90 @@ class EachFrame:
 
     def finish(self) -> tuple[CountedCell, ...]:
         return ()
+
+
+class EachCell:
+    """Frames follow a slide: a cell counts once, by its best looks together, when it was seen often enough or left."""
+
+    def __init__(self, unidentified_below: float) -> None:
+        self._tracker = Tracker(unidentified_below)
+        self._below = unidentified_below
+        self._lock = threading.Lock()
+        self._looks: dict[int, list[_Look]] = {}
+        self._counted = 0
+
+    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+        with self._lock:
+            seen = self._tracker.see(frame, cells)
+        known = list(zip(cells, seen.sightings, strict=True))
+        wanted = [(cell, sighting) for cell, sighting in known if sighting.wanted]
+        return Seen(
+            cells=tuple(cell for cell, _ in wanted),
+            again=tuple(cell for cell, sighting in known if not sighting.wanted),
+            tracks=tuple(sighting.track for _, sighting in wanted),
+            sharpness=tuple(sighting.sharpness for _, sighting in wanted),
+            place=seen.place,
+        )
+
+    def count(
+        self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]
+    ) -> tuple[CountedCell, ...]:
+        with self._lock:
+            given = zip(seen.cells, seen.tracks, seen.sharpness, predictions, crops, strict=True)
+            for cell, track, sharpness, prediction, crop in given:
+                if self._tracker.pool(track, prediction, sharpness):
+                    sighting = Sighting(prediction, crop, max(sharpness, LEAST_WEIGHT))
+                    self._looks.setdefault(track, []).append(
+                        _Look(frame, cell, _middle(seen.place, cell.box), sighting)
+                    )
+            return self._taken(track for track, _ in self._tracker.settle())
+
+    def finish(self) -> tuple[CountedCell, ...]:
+        with self._lock:
+            return self._taken(track for track, _ in self._tracker.finish())
+
+    def _taken(self, tracks: Iterable[int]) -> tuple[CountedCell, ...]:
+        """Number the cells that count, and forget what was kept of them and of what turned out to be none."""
+        counted = []
+        for track in tracks:
+            same = [number for number in self._looks if self._tracker.known_as(number) == track]
+            looks = sorted(
+                (look for number in same for look in self._looks.pop(number)), key=lambda look: look.frame.index
+            )
+            best = max(looks, key=lambda look: look.sighting.weight)
+            sightings = tuple(look.sighting for look in looks)
+            self._counted += 1
+            prediction = pooled(sightings, self._below)
+            counted.append(CountedCell(self._counted, best.frame, best.cell, prediction, sightings, best.place))
+        for number in [number for number in self._looks if not self._tracker.is_open(number)]:
+            del self._looks[number]
+        return tuple(counted)
+
+
+class _Look(NamedTuple):
+    frame: FrameRef
+    cell: Cell
+    place: Place | None
+    sighting: Sighting
+
+
+def pooled(sightings: Sequence[Sighting], unidentified_below: float) -> Prediction:
+    """The mean of predictions of one cell by their weights, labelled as a single one would be.
+
+    Probabilities are averaged, not their logarithms: one blurred frame that is sure of something else then costs no
+    more than its weight, and the mean of calibrated probabilities may be held against the same threshold.
+    """
+    if len(sightings) == 1:
+        return sightings[0].prediction
+    weight = sum(sighting.weight for sighting in sightings)
+    mean = {
+        name: sum(sighting.weight * sighting.prediction.probabilities[name] for sighting in sightings) / weight
+        for name in sightings[0].prediction.probabilities
+    }
+    best = max(mean, key=mean.__getitem__)
+    rounded = {name: round(value, 6) for name, value in mean.items()}
+    return Prediction(best if mean[best] >= unidentified_below else UNIDENTIFIED, rounded[best], rounded)
+
+
+def _middle(place: Place | None, box: Box) -> Place | None:
+    return None if place is None else Place(place.x + box.xmin + box.width / 2, place.y + box.ymin + box.height / 2)

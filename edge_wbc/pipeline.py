@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import cv2
 
 from edge_wbc.channel import Channel
 from edge_wbc.classify import LARGEST_BATCH, cut_and_classify
-from edge_wbc.counting import Counting, EachFrame, Seen
+from edge_wbc.counting import Counting, EachCell, EachFrame, Seen
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError, UsageError
@@ -82,7 +83,8 @@ class Pipeline:
         watch: Callable[[Frame, FrameResult], None] | None = None,
     ) -> None:
         """
-        :param session: its ``mode`` is ``field`` (any number of cells a frame) or ``cell`` (exactly one).
+        :param session: its ``mode`` is ``slide`` (each cell counts once, in however many frames it is), ``field`` (any
+            number of cells a frame, all of which count) or ``cell`` (exactly one a frame).
         :param limit: take this many frames at most.
         :param button: an instrument's button, or a sample that is loaded, starts the session; the button, or the
             sample's removal, ends it. What was seen before counts.
@@ -116,7 +118,8 @@ class Pipeline:
             if isinstance(outlet.sink, EventSink):
                 outlet.sink.hear = self._hear
                 self._instruments.append(outlet)
-        self._counting: Counting = EachFrame()
+        below = engine.model.manifest.labels.unidentified_below
+        self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = _Counts()
         self._started: float | None = None
@@ -251,6 +254,7 @@ class Pipeline:
         with self._stages.time("locate"):
             one = self._session.mode == "cell"
             cells = [locate_one(frame.pixels)] if one else locate(frame.pixels)
+        with self._stages.time("track") if self._session.mode == "slide" else nullcontext():
             return Located(frame, self._counting.see(frame, cells))
 
     def _classify(self) -> None:

@@ -123,13 +123,6 @@ class Prediction:
     probabilities: Mapping[str, float]
 
 
-class Place(NamedTuple):
-    """Where something is on the slide, in pixels of its frames, from the left upper corner of the first one."""
-
-    x: float
-    y: float
-
-
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """One look of the network at a cell."""

@@ -11,8 +11,9 @@ import click
 from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, say
 from edge_wbc.cli.session import (
+    engine_options,
     exit_code,
-    model_options,
+    mode_of,
     new_session,
     notice,
     open_engine_for,
@@ -23,7 +24,13 @@ from edge_wbc.cli.session import (
 
 @click.command()
 @click.argument("source")
-@model_options
+@engine_options
+@click.option(
+    "--mode",
+    type=click.Choice(["slide", "field", "cell"]),
+    help="slide: each cell counts once, in however many frames it is. field: every cell of every frame counts. "
+    "cell: a frame shows exactly one.  [default: slide for cameras and videos, field for images]",
+)
 @click.option(
     "--to",
     "to",
@@ -36,7 +43,7 @@ from edge_wbc.cli.session import (
 @click.option("--json", "as_json", is_flag=True, help="Print the session's summary as one JSON object.")
 def run(
     source: str,
-    mode: str,
+    mode: str | None,
     model: str,
     engine: str,
     to: tuple[str, ...],
@@ -60,7 +67,7 @@ def run(
     sinks = [open_sink(uri) for uri in (to if watched else sink_uris(to, as_json))]
     opened = open_source(source)
     with closing(open_engine_for(opened, engine, model)) as loaded:
-        session = new_session(source, mode, loaded)
+        session = new_session(source, mode or mode_of(opened), loaded)
         pipeline = Pipeline(opened, loaded, sinks, session, limit=limit, button=button, notice=notice)
         title = f"{source} · {session.model} on {session.engine}"
         with stopping(pipeline.stop) as interrupted, screen(title, pipeline.status) if watched else nullcontext():

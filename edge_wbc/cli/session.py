@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-def model_options(command: Decorated) -> Decorated:
-    """``--mode``, ``--model`` and ``--engine``."""
+def mode_of(source: Source) -> str:
+    """How cells of a source are counted where nothing is said: once each where frames follow a slide."""
+    return "slide" if source.continuous else "field"
+
+
+def engine_options(command: Decorated) -> Decorated:
+    """``--model`` and ``--engine``."""
     for option in (
         click.option(
             "--engine",
@@ -35,16 +40,21 @@ def model_options(command: Decorated) -> Decorated:
             help="auto, tensorrt (tensorrt-dla0, …-dla1), openvino or onnxruntime.",
         ),
         click.option("--model", default="leukonet", show_default=True, help="A shipped model, or a .onnx file."),
-        click.option(
-            "--mode",
-            type=click.Choice(["field", "cell"]),
-            default="field",
-            show_default=True,
-            help="field: any number of cells a frame. cell: exactly one.",
-        ),
     ):
         command = option(command)
     return command
+
+
+def model_options(command: Decorated) -> Decorated:
+    """``--mode``, for still images, ``--model`` and ``--engine``."""
+    mode = click.option(
+        "--mode",
+        type=click.Choice(["field", "cell"]),
+        default="field",
+        show_default=True,
+        help="field: any number of cells a frame. cell: exactly one.",
+    )
+    return mode(engine_options(command))
 
 
 def open_engine_for(source: Source, name: str, model: str) -> Engine:

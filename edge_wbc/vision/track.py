@@ -124,17 +124,19 @@ class Tracker:
         self._weigh_pairs(cells, near, boxes, found)
         return Seen(where.place, where.island, tuple(sightings))
 
-    def pool(self, track: int, prediction: Prediction, weight: float) -> None:
+    def pool(self, track: int, prediction: Prediction, weight: float) -> bool:
         """Add what the network said of one sighting.
 
         Probabilities are averaged, not their logarithms: one blurred frame that is sure of something else then costs
         no more than its weight, and the mean of calibrated probabilities may be held against the same threshold.
 
         :param weight: the sighting's sharpness.
+        :returns: whether the cell is still to be counted.
         """
         state = self._open.get(self._register.known_as(track))
         if state is not None:
             state.hear(prediction.probabilities, weight)
+        return state is not None
 
     def settle(self) -> list[Count]:
         """Cells that are certain by now, each once and never again."""
@@ -156,6 +158,10 @@ class Tracker:
     def known_as(self, track: int) -> int:
         """The number by which a cell is counted: tracks that turned out to be one cell go by the first one's."""
         return self._register.known_as(track)
+
+    def is_open(self, track: int) -> bool:
+        """Whether a cell is still to be counted."""
+        return self._register.known_as(track) in self._open
 
     @property
     def open_tracks(self) -> int:

@@ -1,0 +1,129 @@
+"""Which cells count, and as what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_wbc.counting import EachCell, EachFrame, pooled
+from edge_wbc.sources.base import open_source
+from edge_wbc.types import UNIDENTIFIED, Box, Cell, CountedCell, Frame, Prediction, Sighting
+from edge_wbc.vision.geometry import match
+from edge_wbc.vision.locate import locate
+
+CROP = np.zeros((8, 8, 3), np.uint8)
+NAMES = ("monocyte", "basophil", "lymphocyte")
+SLIDE = "smear://?seed=1004&cells=12&path=raster"
+
+
+def prediction(*probabilities: float) -> Prediction:
+    best = max(range(len(probabilities)), key=probabilities.__getitem__)
+    return Prediction(NAMES[best], probabilities[best], dict(zip(NAMES, probabilities, strict=True)))
+
+
+def looked(weight: float, *probabilities: float) -> Sighting:
+    return Sighting(prediction(*probabilities), CROP, weight)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    return [frame for frame in open_source(SLIDE).frames() if isinstance(frame, Frame)][:400]
+
+
+def counted(frames: Sequence[Frame]) -> Iterator[CountedCell]:
+    """What is counted when the network knows the truth; what it sees in a crop is the frame's number."""
+    counting = EachCell(0.5)
+    for frame in frames:
+        seen = counting.see(frame, locate(frame.pixels))
+        known = [cell.box for cell in frame.truth or ()]
+        real = dict(match([cell.box for cell in seen.cells], known, 0.2))
+        names = [frame.truth[real[i]].label if i in real else "not_a_cell" for i in range(len(seen.cells))]
+        predictions = [Prediction(name, 1.0, {name: 1.0}) for name in names]
+        yield from counting.count(frame.ref, seen, predictions, [CROP] * len(names))
+    yield from counting.finish()
+
+
+def identity(cell: CountedCell) -> int | None:
+    """Which of the slide's cells it is."""
+    truth = cell.frame.truth or ()
+    pairs = match([cell.cell.box], [known.box for known in truth], 0.2)
+    return truth[pairs[0][1]].cell_id if pairs else None
+
+
+def test_a_cell_in_many_frames_counts_once(frames: list[Frame]) -> None:
+    found = list(counted(frames))
+    shown = Counter(cell.cell_id for frame in frames for cell in frame.truth or ())
+    times = Counter(map(identity, found))
+    assert len(shown) >= 8
+    assert min(shown.values()) > 10, "each is in many frames"
+    assert set(times.values()) == {1}
+    assert set(shown) - set(times) <= {identity_ for identity_, frames_ in shown.items() if frames_ < 12}
+    assert [cell.number for cell in found] == list(range(1, len(found) + 1))
+
+
+def test_a_counted_cell_is_told_by_its_sharpest_look_and_place(frames: list[Frame]) -> None:
+    for cell in counted(frames):
+        weights = [sighting.weight for sighting in cell.sightings]
+        assert 1 <= len(weights) <= 12
+        assert cell.place is not None
+        truth = {known.cell_id: known for known in cell.frame.truth or ()}
+        assert identity(cell) in truth
+
+
+def test_the_same_frames_give_the_same_cells(frames: list[Frame]) -> None:
+    assert list(counted(frames[:150])) == list(counted(frames[:150]))
+
+
+def test_nothing_is_kept_of_cells_that_are_done(frames: list[Frame]) -> None:
+    counting = EachCell(0.5)
+    for frame in frames:
+        seen = counting.see(frame, locate(frame.pixels))
+        looks = [Prediction("monocyte", 1.0, {"monocyte": 1.0})] * len(seen.cells)
+        counting.count(frame.ref, seen, looks, [CROP] * len(looks))
+    counting.finish()
+    assert counting._looks == {}
+
+
+def test_frames_that_have_nothing_to_do_with_each_other_count_everything() -> None:
+    counting = EachFrame()
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), 0, 0, "x")
+    cells = [Cell(Box(1, 1, 9, 9), 0.5), Cell(Box(20, 1, 9, 9), 0.5)]
+    for first in (1, 3):
+        seen = counting.see(frame, cells)
+        both = counting.count(frame.ref, seen, [prediction(0.7, 0.2, 0.1)] * 2, [CROP] * 2)
+        assert [cell.number for cell in both] == [first, first + 1]
+    assert counting.finish() == ()
+
+
+def test_a_blurred_look_weighs_less() -> None:
+    sharp, blurred = looked(0.9, 0.9, 0.05, 0.05), looked(0.1, 0.0, 1.0, 0.0)
+    assert pooled([sharp, blurred], 0.5) == Prediction(
+        "monocyte", 0.81, {"monocyte": 0.81, "basophil": 0.145, "lymphocyte": 0.045}
+    )
+    assert pooled([looked(1.0, 0.9, 0.1, 0.0), looked(1.0, 0.0, 0.9, 0.1)], 0.6).label == UNIDENTIFIED
+
+
+def test_one_look_is_what_the_network_said() -> None:
+    only = looked(0.3, 0.4, 0.3, 0.3)
+    assert pooled([only], 0.99) is only.prediction
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0.001, 1), st.lists(st.floats(0, 1), min_size=3, max_size=3).filter(lambda p: sum(p) > 0)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_pooled_probabilities_lie_between_those_pooled(given_looks: list[tuple[float, list[float]]]) -> None:
+    looks = [looked(weight, *(p / sum(shares) for p in shares)) for weight, shares in given_looks]
+    together = pooled(looks, 0.0)
+    assert sum(together.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    for name in NAMES:
+        said = [look.prediction.probabilities[name] for look in looks]
+        assert min(said) - 1e-6 <= together.probabilities[name] <= max(said) + 1e-6
