@@ -19,6 +19,7 @@ class Camera:
     """Any device or stream that ``cv2.VideoCapture`` opens."""
 
     live = True
+    reopens = True
 
     def __init__(self, uri: str, capture: cv2.VideoCapture) -> None:
         self.uri = uri
@@ -73,7 +74,7 @@ def open_index(uri: Uri) -> Camera:
 
 
 def open_stream(uri: Uri) -> Camera:
-    """``rtsp://…`` or ``http://…``, as OpenCV reads it.
+    """``http://…``, as OpenCV reads it; ``rtsp://…`` where GStreamer is not here.
 
     :raises CameraError: the stream can't be opened.
     """
