@@ -57,7 +57,7 @@ class GStreamer:
         self.uri = uri
         self._pipeline = pipeline
         self._ends = ends
-        self._remedy = remedy
+        self.remedy = remedy
         self._closed = threading.Event()
         self._starting = threading.Lock()
         self._child: subprocess.Popen[str] | None = None
@@ -90,7 +90,7 @@ class GStreamer:
         if self._closed.is_set() or (self._ends and index and child.returncode == 0 and not garbage):
             return
         what = garbage or complaint(said) or ("the stream ended" if index else "the pipeline ended without a frame")
-        raise CameraError(f"{self.uri}: {what}; {self._remedy}")
+        raise CameraError(f"{self.uri}: {what}; {self.remedy}")
 
     @property
     def child_pid(self) -> int | None:
