@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
-from edge_wbc.channel import Channel
-from edge_wbc.errors import CameraError, EdgeWbcError, UsageError
+from edge_wbc.attempt import Attempt
+from edge_wbc.errors import CameraError, UsageError
 from edge_wbc.health import Health
 from edge_wbc.sources.base import Source, open_source
 from edge_wbc.types import Frame, Refused
@@ -74,14 +74,16 @@ class Supervised:
         self._patience = patience
         self._first: Source | None = opener(uri) if opened is None else opened
         self._remedy = str(getattr(self._first, "remedy", REMEDY))
+        self._remarked: set[str] = set()
         self._health = Health(uri, notice)
         self._closed = threading.Event()
-        self._attempt: _Attempt | None = None
+        self._attempt: Attempt | None = None
         self._changing = threading.Lock()
         self._losses: list[float] = []
         self._next_index = 0
         self._last_ns = 0
         self._seen = 0.0
+        self._remark(self._first)
         self._lost_s = 0.0
         self._lost_since: float | None = None
 
@@ -109,7 +111,7 @@ class Supervised:
                 return
             attempt, item = found
 
-    def _follow(self, attempt: _Attempt, first: Frame | Refused) -> Generator[Frame | Refused, None, str]:
+    def _follow(self, attempt: Attempt, first: Frame | Refused) -> Generator[Frame | Refused, None, str]:
         """Hand on what an attempt gives; returns why it was lost, or nothing at the end."""
         base = self._next_index - first.index
         item: Frame | Refused | None = first
@@ -133,7 +135,7 @@ class Supervised:
             return ""
         return attempt.reason(self.uri) or f"no frame for {self._patience.stall_s:g} s"
 
-    def _back(self, what: str) -> tuple[_Attempt, Frame | Refused] | None:
+    def _back(self, what: str) -> tuple[Attempt, Frame | Refused] | None:
         """Open it again until a frame comes; none if the session was closed meanwhile.
 
         :raises CameraError: the budget is used up.
@@ -154,6 +156,7 @@ class Supervised:
                 self._lost_s, self._lost_since = self._lost_s + lost_s, None
                 self.restarts += 1
                 self._notice(f"{self.uri}: frames again after {lost_s:.1f} s")
+                self._remark(attempt.source)
                 return attempt, item
             attempt.leave()
             if isinstance(attempt.error, UsageError):
@@ -174,66 +177,19 @@ class Supervised:
         if attempt is not None:
             attempt.leave()
 
-    def _begin(self, opener: Callable[[], Source]) -> _Attempt | None:
+    def _remark(self, source: Source | None) -> None:
+        """Tell what the source has to say of itself, each line once."""
+        for line in getattr(source, "remarks", ()):
+            if line not in self._remarked:
+                self._remarked.add(line)
+                self._notice(line)
+
+    def _begin(self, opener: Callable[[], Source]) -> Attempt | None:
         with self._changing:
             if self._closed.is_set():
                 return None
-            self._attempt = _Attempt(opener)
+            self._attempt = Attempt(opener)
             return self._attempt
-
-
-class _Attempt:
-    """A source that is opened and read in a thread of its own."""
-
-    def __init__(self, opener: Callable[[], Source]) -> None:
-        self.error: EdgeWbcError | None = None
-        self.ended = False
-        """It came to its end, by itself and in order."""
-        self._opener = opener
-        self._source: Source | None = None
-        self._crash: BaseException | None = None
-        self._given: Channel[Frame | Refused] = Channel(1)
-        self._changing = threading.Lock()
-        self._left = False
-        threading.Thread(target=self._run, name="edge-wbc source", daemon=True).start()
-
-    def get(self, timeout_s: float) -> Frame | Refused | None:
-        """The next item; None if none came in this time, at the end, and after an error.
-
-        A bug in the source is raised.
-        """
-        item = self._given.get(timeout_s=timeout_s)
-        if item is None and self._crash is not None:
-            raise self._crash
-        return item
-
-    def reason(self, uri: str) -> str:
-        """What its error says happened, without the name of the source and what to do."""
-        return str(self.error or "").partition("; ")[0].removeprefix(f"{uri}: ")
-
-    def leave(self) -> None:
-        """Take nothing more from it, and close its source."""
-        self._given.end()
-        with self._changing:
-            self._left = True
-            source = self._source
-        if source is not None:
-            source.close()
-
-    def _run(self) -> None:
-        try:
-            source = self._opener()
-            with self._changing:
-                self._source = source
-            if not self._left:
-                self.ended = all(self._given.put(item) for item in source.frames()) and not self._left
-            source.close()
-        except EdgeWbcError as error:
-            self.error = error
-        except BaseException as error:
-            self._crash = error
-        finally:
-            self._given.end()
 
 
 def open_supervised(uri: str, notice: Callable[[str], None]) -> Source:
