@@ -39,11 +39,13 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return True
 
-    def get(self, at_least: int = 1) -> T | None:
-        """The next item, waiting until so many are there (at most the capacity); None at the end."""
+    def get(self, at_least: int = 1, timeout_s: float | None = None) -> T | None:
+        """The next item, waiting until so many are there (at most the capacity); None at the end.
+
+        :param timeout_s: wait no longer; None also if nothing is there by then.
+        """
         with self._changed:
-            while len(self._items) < at_least and not self._ended:
-                self._changed.wait()
+            self._changed.wait_for(lambda: len(self._items) >= at_least or self._ended, timeout_s)
             return self._take()
 
     def get_waiting(self) -> T | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import re
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -163,17 +162,17 @@ def _tensorrt() -> Check:
 
 
 def _gstreamer() -> list[Check]:
-    """CSI cameras and pipelines open through OpenCV's GStreamer, which no wheel of OpenCV has."""
-    import cv2
+    """CSI cameras, pipelines and RTSP streams come through gst-launch-1.0."""
+    from edge_wbc.sources.gst_child import INSTALL
+    from edge_wbc.sources.probe import installed
 
-    from edge_wbc.engines.engine_file import l4t
-
-    told = re.search(r"GStreamer: *(\w+)(?: \((\S+)\))?", cv2.getBuildInformation())
-    if told and told[1] == "YES":
-        return [Check("opencv's gstreamer", True, told[2] or "here")]
-    fix = "sudo apt install python3-opencv; pip uninstall opencv-python-headless, in a venv with --system-site-packages"
-    board = bool(l4t())
-    return [Check("opencv's gstreamer", None, "not here, only for CSI cameras", fix if board else "")]
+    found = installed()
+    if found is None:
+        return [Check("gstreamer", None, "not here, only for csi:// and gst://", INSTALL)]
+    if found.missing:
+        return [Check("gstreamer", None, f"{found.version}, not whole", f"sudo apt install {' '.join(found.missing)}")]
+    fix = "" if found.h264 else "sudo apt install gstreamer1.0-libav"
+    return [Check("gstreamer", True, f"{found.version}, H.264 by {found.h264 or 'nothing here'}", fix)]
 
 
 def _argus() -> list[Check]:

@@ -60,12 +60,12 @@ def run(
     from edge_wbc.cli.screen import screen
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sinks.base import open_sink
-    from edge_wbc.sources.base import open_source
+    from edge_wbc.supervisor import Supervised, open_supervised
 
     lines = as_json or any(uri.startswith("console:") for uri in to)
     watched = not lines and sys.stdout.isatty() and sys.stderr.isatty()
     sinks = [open_sink(uri) for uri in (to if watched else sink_uris(to, as_json))]
-    opened = open_source(source)
+    opened = open_supervised(source, notice)
     with closing(open_engine_for(opened, engine, model)) as loaded:
         session = new_session(source, mode or mode_of(opened), loaded)
         pipeline = Pipeline(opened, loaded, sinks, session, limit=limit, button=button, notice=notice)
@@ -80,4 +80,6 @@ def run(
         differential_table(outcome.summary.differential, "Differential")
         for line in summary_lines(outcome.summary):
             say(line)
+    if isinstance(opened, Supervised) and opened.restarts:
+        say(f"the source was lost and came back {opened.restarts} times, {opened.lost_s:.1f} s without frames")
     return exit_code(outcome, interrupted())

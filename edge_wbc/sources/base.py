@@ -39,7 +39,9 @@ SOURCES: dict[str, str] = {
     "smear": "edge_wbc.sources.smear:open_smear",
     "v4l2": "edge_wbc.sources.camera:open_v4l2",
     "camera": "edge_wbc.sources.camera:open_index",
-    "rtsp": "edge_wbc.sources.camera:open_stream",
+    "csi": "edge_wbc.sources.gstreamer:open_csi",
+    "gst": "edge_wbc.sources.gstreamer:open_pipeline",
+    "rtsp": "edge_wbc.sources.gstreamer:open_rtsp",
     "http": "edge_wbc.sources.camera:open_stream",
 }
 """Scheme → ``module:function(Uri) -> Source``, imported when asked for. Other packages add theirs by the

@@ -159,7 +159,10 @@ def test_close_ends_another_threads_iteration(kind: Kind, tmp_path: Path) -> Non
         ("camera://first", 2),
         ("camera://²", 2),
         ("camera://99999999999999999999", 2),
-        ("v4l2:///dev/video0?fps=30", 2),
+        ("v4l2:///dev/video0?zoom=2", 2),
+        ("v4l2:///dev/video0?format=JPEG2000", 2),
+        ("v4l2:///dev/video0?gain=much", 2),
+        ("v4l2:///dev/video0?size=1280", 2),
         ("v4l2:///dev/no-such-camera", 4),
         ("v4l2:///etc/passwd", 4),
         ("v4l2://" + "a" * 300, 4),
@@ -195,5 +198,5 @@ def test_a_closed_camera_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_plain_usage_error_names_what_is_known() -> None:
-    with pytest.raises(UsageError, match="known are file:, smear:, v4l2:, camera:, rtsp:, http:"):
+    with pytest.raises(UsageError, match="known are file:, smear:, v4l2:, camera:, csi:, gst:, rtsp:, http:"):
         open_source("teleport://x")
