@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_wbc.sources.smear_crops import Crops
 from edge_wbc.sources.smear_paint import Plane, outline, paint, platelets
 from edge_wbc.types import Box, KnownCell, Pixels
 
@@ -80,20 +81,25 @@ class Slide:
 
     :param cells: white cells on the slide.
     :param field: width and height of what the microscope shows at once, in slide pixels.
+    :param crops: photographed cells to show in place of drawn ones; the slide then has only their classes.
     """
 
-    def __init__(self, seed: int, cells: int, field: tuple[int, int] = (640, 480)) -> None:
+    def __init__(self, seed: int, cells: int, field: tuple[int, int] = (640, 480), crops: Crops | None = None) -> None:
         self.seed, self.field = seed, field
         rng = np.random.default_rng((seed, 0))
         counts = rng.choice(len(CELLS_PER_FIELD), p=CELLS_PER_FIELD, size=2 * cells + 20)
         self.first_cell = np.minimum(np.concatenate([[0], np.cumsum(counts)]), cells)
         self.fields = int(np.searchsorted(self.first_cell, cells))
         """Fields that it takes to show every white cell."""
-        shares = np.cumsum(list(FREQUENCIES.values()))
+        frequencies = {label: share for label, share in FREQUENCIES.items() if crops is None or label in crops.labels}
+        shares = np.cumsum(list(frequencies.values()))
         kinds = np.searchsorted(shares, (np.arange(cells) + rng.random()) / cells * shares[-1], side="right")
         kinds = rng.permutation(np.minimum(kinds, len(shares) - 1))
-        self.labels = [tuple(FREQUENCIES)[kind] for kind in kinds.tolist()]
+        self.labels = [tuple(frequencies)[kind] for kind in kinds.tolist()]
         """Class of each white cell."""
+        self._photographed = (
+            [] if crops is None else [functools.partial(crops.cell, path) for path in crops.deal(self.labels, seed)]
+        )
         self._stain = rng.normal(1, 0.04, (3, 1, 1)).astype(np.float32) * np.float32(rng.uniform(0.9, 1.08))
         self._defocus_px = float(rng.uniform(0.5, 0.9))
         coolness = rng.random() ** 2
@@ -190,7 +196,8 @@ class Slide:
         while True:
             cells: list[WhiteCell] = []
             for cell_id in ids:
-                edge = outline(self.labels[cell_id], rng)
+                photographed = self._photographed
+                edge = photographed[cell_id]().edge if photographed else outline(self.labels[cell_id], rng)
                 near = GAP_PX // 2 - edge.min(axis=0)
                 far = np.asarray(self.field) - GAP_PX // 2 - edge.max(axis=0)
                 x, y = rng.uniform(near + 1, far - 1).astype(int).tolist()
@@ -223,6 +230,8 @@ class Slide:
         return placed[0], placed[1]
 
     def _paint(self, cell: WhiteCell) -> Plane:
+        if self._photographed:
+            return self._photographed[cell.cell_id]().od
         return paint(cell.label, cell.edge, np.random.default_rng((self.seed, 3, cell.cell_id)))
 
     def _illumination(self, light: Plane, rng: np.random.Generator) -> Plane:
