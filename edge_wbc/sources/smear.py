@@ -2,6 +2,7 @@
 
     smear://?seed=1&cells=200&size=640x480&fps=30
     smear://?seed=1&cells=200&path=wander&faults=focus,dust
+    smear://?cells=200&crops=FOLDER
 
 Every frame says what is really in it (:attr:`Frame.truth`). All of it follows from the seed. Without ``fps``
 fields come as fast as they are asked for; with it the source is live, like a camera over a moving stage.
@@ -13,11 +14,13 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edge_wbc.errors import UsageError
+from edge_wbc.sources.smear_crops import Crops
 from edge_wbc.sources.smear_faults import FAULTS
 from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import Slide
@@ -39,6 +42,7 @@ class SmearSource:
     :param fps: pace; None for as fast as asked.
     :param path: a name in :data:`PATHS`.
     :param faults: names in :data:`FAULTS`.
+    :param crops: photographed white cells in place of drawn ones.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class SmearSource:
         fps: float | None,
         path: str = "fields",
         faults: frozenset[str] = frozenset(),
+        crops: Crops | None = None,
     ) -> None:
         self.uri = uri
         self.continuous = path != "fields"
         self._path = PATHS[path]
         self._faults = faults
+        self._crops = crops
         self.live = fps is not None
         self._period_s = 1 / fps if fps else 0.0
         self._size = size
@@ -66,7 +72,7 @@ class SmearSource:
         """Yield what the camera sees at each position of the stage; see :meth:`Source.frames`."""
         field = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
         last, due = -1, time.monotonic()
-        for shot in self._shots(Slide(self._seed, self._cells, field)):
+        for shot in self._shots(Slide(self._seed, self._cells, field, self._crops)):
             pixels, truth = self._resized(shot.pixels, shot.truth)
             if self.live:
                 due = max(due + (shot.number - last) * self._period_s, time.monotonic())
@@ -105,8 +111,9 @@ def open_smear(uri: Uri) -> SmearSource:
     """The simulated microscope.
 
     :raises UsageError: an unknown option, or a value that makes no sense.
+    :raises SourceError: the folder of crops is not there or holds no white cell.
     """
-    uri.allow("seed", "cells", "size", "fps", "path", "faults")
+    uri.allow("seed", "cells", "size", "fps", "path", "faults", "crops")
     if uri.path.strip("/"):
         raise UsageError(f"{uri.text}: smear takes no path, only options; write for example smear://?seed=1&cells=200")
     seed = uri.option("seed", int, 1)
@@ -122,7 +129,8 @@ def open_smear(uri: Uri) -> SmearSource:
     path = uri.options.get("path", "fields")
     if path not in PATHS:
         raise UsageError(f"{uri.text}: path={path!r} is not one of {', '.join(PATHS)}; write for example path=wander")
-    return SmearSource(uri.text, seed, cells, size, fps, path, _faults(uri))
+    crops = Crops(Path(uri.options["crops"])) if "crops" in uri.options else None
+    return SmearSource(uri.text, seed, cells, size, fps, path, _faults(uri), crops)
 
 
 def _faults(uri: Uri) -> frozenset[str]:

@@ -89,15 +89,10 @@ class View:
             seen = smear_faults.blurred(smear_faults.moved(seen, step), defocus_px)
             seen = seen[_BLUR_PX : _BLUR_PX + height, _BLUR_PX : _BLUR_PX + width]
         pixels = cv2.multiply(seen, self._lamp, scale=1 / 255)
-        pixels = cv2.add(pixels, self._slide.noise(exposure), dst=pixels, dtype=cv2.CV_8U)
+        noise = self._slide.noise(exposure)
         if self._noise is not None:
-            pixels = cv2.add(
-                pixels,
-                smear_faults.cut(self._noise, self._slide.field, self._slide.seed, exposure),
-                dst=pixels,
-                dtype=cv2.CV_8U,
-            )
-        return np.asarray(pixels, np.uint8)
+            noise = smear_faults.cut(self._noise, self._slide.field, self._slide.seed, exposure)
+        return np.asarray(cv2.add(pixels, noise, dst=pixels, dtype=cv2.CV_8U), np.uint8)
 
     def _unlit(self, x: int, y: int, size: tuple[int, int]) -> Pixels:
         """The slide from (x, y) on, as if lit by an even white lamp."""
