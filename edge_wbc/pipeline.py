@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
 from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
+from edge_wbc.vision.quality import REASONS, Judge
 
 WAITING_FRAMES = 8
 """Located frames of a file source that may wait for the engine."""
@@ -55,6 +57,8 @@ class Located(NamedTuple):
 
     frame: Frame
     seen: Seen
+    rejected: str | None = None
+    """Why it is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Pipeline:
                 self._instruments.append(outlet)
         below = engine.model.manifest.labels.unidentified_below
         self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
+        self._judge = Judge(source.continuous)
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = _Counts()
         self._started: float | None = None
@@ -251,6 +256,10 @@ class Pipeline:
         self._newest.end()
 
     def _located_in(self, frame: Frame) -> Located:
+        with self._stages.time("quality"):
+            rejected = self._judge.reason(frame.pixels)
+        if rejected is not None:
+            return Located(frame, self._counting.see(frame, []), rejected)
         with self._stages.time("locate"):
             one = self._session.mode == "cell"
             cells = [locate_one(frame.pixels)] if one else locate(frame.pixels)
@@ -284,7 +293,10 @@ class Pipeline:
             shown, crops = crops[: len(seen.cells)], crops[len(seen.cells) :]
             counted = self._counting.count(frame, seen, own, shown)
             self._add(counted)
-            result = FrameResult(frame, seen.cells, tuple(own), counted, time.monotonic_ns(), seen.again)
+            decided_ns = time.monotonic_ns()
+            result = FrameResult(frame, seen.cells, tuple(own), counted, decided_ns, seen.again, item.rejected)
+            if item.rejected is not None and item.rejected not in counts.rejected:
+                self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected]}")
             counts.decided(result)
             for outlet in self._outlets:
                 outlet.put(result)
@@ -301,6 +313,7 @@ class Pipeline:
             frames=counts.frames,
             dropped=self._newest.dropped,
             refused=counts.refused,
+            rejected=dict(counts.rejected),
             cells=counts.cells,
             fps=round(counts.frames / max(seconds, 1e-9), 2),
             seconds=round(seconds, 3),
@@ -315,11 +328,14 @@ class _Counts:
     def __init__(self) -> None:
         self.frames = 0
         self.refused = 0
+        self.rejected: Counter[str] = Counter()
         self.cells = 0
         self.ages_ns: list[int] = []
 
     def decided(self, result: FrameResult) -> None:
         self.frames += 1
+        if result.rejected is not None:
+            self.rejected[result.rejected] += 1
         self.ages_ns.append(result.decided_ns - result.frame.time_ns)
         del self.ages_ns[:-KEPT]
 

@@ -76,6 +76,7 @@ def frame_record(result: FrameResult, session: Session) -> dict[str, Any]:
         "time_ns": result.frame.time_ns,
         "utc": utc_text(result.frame.time_ns, session),
         "cells": len(result.cells) + len(result.again),
+        **({} if result.rejected is None else {"rejected": result.rejected}),
     }
 
 

@@ -166,6 +166,8 @@ class FrameResult:
     """When the decision was made, on the monotonic clock."""
     again: tuple[Cell, ...] = ()
     """Other cells in the frame: decided before, or cut by its border."""
+    rejected: str | None = None
+    """Why the frame was not judged, in a word such as ``blurred``; it then has no cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +230,5 @@ class Summary:
     differential: Differential
     sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per sink: what it delivered, and its error if it failed."""
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    """Frames that were not judged, by reason; they are among ``frames``."""

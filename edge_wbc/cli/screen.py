@@ -54,10 +54,9 @@ class Screen:
         rate = (summary.frames - before.frames) / passed_s if passed_s else 0.0
         cells = (summary.cells - before.cells) / passed_s if passed_s else 0.0
         age = f", age of a frame {summary.age_ms['p50']:.0f} ms ({summary.age_ms['p99']:.0f})" if summary.age_ms else ""
-        return (
-            f"{rate:.0f} frames/s, {cells:.0f} cells/s{age}\n"
-            f"{summary.frames} frames, {summary.dropped} dropped, {summary.refused} refused, {summary.seconds:.0f} s"
-        )
+        rejected = "".join(f", {count} {reason}" for reason, count in summary.rejected.items())
+        frames = f"{summary.frames} frames, {summary.dropped} dropped, {summary.refused} refused{rejected}"
+        return f"{rate:.0f} frames/s, {cells:.0f} cells/s{age}\n{frames}, {summary.seconds:.0f} s"
 
     def _sinks(self, summary: Summary) -> Iterator[str]:
         for uri, report in summary.sinks.items():

@@ -37,6 +37,9 @@ def summary_lines(summary: Summary) -> list[str]:
         f"{summary.frames} frames ({summary.dropped} dropped, {summary.refused} refused), {summary.cells} cells, "
         f"{summary.seconds:.1f} s, {summary.fps:.1f} frames/s"
     ]
+    if summary.rejected:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
+        lines.append(f"frames not judged: {reasons}")
     if summary.age_ms:
         lines.append(
             "age of a frame when decided: "

@@ -256,3 +256,16 @@ def test_both_engines_run_the_pipeline_to_the_same_labels(engine, fields):
     assert [[p.label for p in r.predictions] for r in ours.frames] == [
         [p.label for p in r.predictions] for r in theirs.frames
     ]
+
+
+def test_a_frame_that_can_not_be_judged_is_counted_with_its_reason(engine, fields):
+    black = [Frame(np.zeros_like(fields[0].pixels), 100 + i, time.monotonic_ns(), "black") for i in range(2)]
+    sink, notices = ListSink(), []
+    outcome = run(ListedSource([*fields[:3], *black]), engine, [sink], notice=notices.append)
+    assert outcome.summary.frames == 5
+    assert outcome.summary.rejected == {"dark": 2}
+    assert [result.rejected for result in sink.frames] == [None, None, None, "dark", "dark"]
+    assert [len(result.cells) for result in sink.frames[3:]] == [0, 0]
+    assert [line for line in notices if "black" in line] == [
+        "frame 100 is not judged: black; check the lamp, the cap and the exposure"
+    ]
