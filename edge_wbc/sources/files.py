@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from edge_wbc import MOST_PIXELS
 from edge_wbc.errors import SourceError, UsageError, reason
+from edge_wbc.sources import tiff
 from edge_wbc.types import Frame, Pixels, Refused
 from edge_wbc.uri import Uri
 
@@ -62,7 +63,27 @@ def read_image(path: Path) -> Pixels:
         pixels = None
     if pixels is None:
         raise SourceError(f"{path}: not an image; give JPEG, PNG, BMP or TIFF")
-    return check_pixels(pixels, str(path))
+    return check_pixels(tiff.to_eight_bits(pixels, path), str(path))
+
+
+def read_frames(path: Path, index: int, time_ns: int) -> Iterator[Frame | Refused]:
+    """The frames of an image file: one, or each page of a TIFF; what can't be used comes as ``Refused``.
+
+    :param index: of the first frame.
+    """
+    pages = tiff.page_count(path)
+    for number in range(pages):
+        origin = str(path) if pages == 1 else f"{path} page {number + 1}"
+        try:
+            if pages == 1:
+                pixels = read_image(path)
+            elif (page := tiff.read_page(path, number)) is None:
+                raise SourceError(f"{origin}: can't be read; copy the file again")
+            else:
+                pixels = check_pixels(tiff.to_eight_bits(page, path), origin)
+            yield Frame(pixels, index + number, time_ns, str(path))
+        except SourceError as error:
+            yield Refused(index + number, str(path), str(error))
 
 
 def check_pixels(pixels: npt.NDArray[Any], name: str) -> Pixels:
@@ -87,7 +108,7 @@ def check_pixels(pixels: npt.NDArray[Any], name: str) -> Pixels:
 
 
 class ImageFiles:
-    """Still images, one frame each, in the order given."""
+    """Still images in the order given, a frame each, or one for each page of a TIFF."""
 
     live = False
 
@@ -100,14 +121,13 @@ class ImageFiles:
         return len(self.paths)
 
     def frames(self) -> Iterator[Frame | Refused]:
-        for index, path in enumerate(self.paths):
-            if self._closed:
-                return
-            time_ns = time.monotonic_ns()
-            try:
-                yield Frame(read_image(path), index, time_ns, str(path))
-            except SourceError as error:
-                yield Refused(index, str(path), str(error))
+        index = 0
+        for path in self.paths:
+            for item in read_frames(path, index, time.monotonic_ns()):
+                if self._closed:
+                    return
+                yield item
+                index += 1
 
     def close(self) -> None:
         self._closed = True

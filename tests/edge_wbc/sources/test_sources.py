@@ -198,5 +198,5 @@ def test_a_closed_camera_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_plain_usage_error_names_what_is_known() -> None:
-    with pytest.raises(UsageError, match="known are file:, smear:, v4l2:, camera:, csi:, gst:, rtsp:, http:"):
+    with pytest.raises(UsageError, match="known are file:, watch:, smear:, v4l2:, camera:, csi:, gst:, rtsp:, http:"):
         open_source("teleport://x")
