@@ -14,7 +14,7 @@ import cv2
 
 from edge_wbc.errors import CameraError, SourceError, UsageError
 from edge_wbc.sources.controls import set_camera
-from edge_wbc.sources.files import check_pixels
+from edge_wbc.sources.pixels import check_pixels
 from edge_wbc.sources.settings import camera_settings
 from edge_wbc.types import Frame, Refused
 from edge_wbc.uri import Uri

@@ -23,8 +23,8 @@ import numpy.typing as npt
 
 from edge_wbc.errors import CameraError, SourceError
 from edge_wbc.sources.capture_clock import CaptureClock
-from edge_wbc.sources.files import check_pixels
 from edge_wbc.sources.gdp import NotGdp, Reader
+from edge_wbc.sources.pixels import check_pixels
 from edge_wbc.types import Frame, Refused
 
 LAUNCH = "gst-launch-1.0"

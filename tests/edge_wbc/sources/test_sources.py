@@ -52,6 +52,7 @@ class Kind(NamedTuple):
 KINDS = {
     "folder": Kind(folder, False, True),
     "video": Kind(video, False, True),
+    "video at its pace": Kind(lambda path: f"file://{video(path)}?pace=real", True, True),
     "smear": Kind(lambda _: "smear://?seed=1&cells=8", False, False),
     "live smear": Kind(lambda _: "smear://?seed=1&cells=8&fps=200", True, False),
 }
@@ -155,6 +156,8 @@ def test_close_ends_another_threads_iteration(kind: Kind, tmp_path: Path) -> Non
         ("", 2),
         ("file://", 2),
         ("file:///tmp?speed=2", 2),
+        ("file:///tmp?pace=real", 2),
+        ("file:///tmp?pace=2", 2),
         ("smaer://?seed=1", 2),
         ("camera://first", 2),
         ("camera://²", 2),
