@@ -31,6 +31,7 @@ LAUNCH = "gst-launch-1.0"
 INSTALL = (
     "sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
 )
+PLUGIN = "install the plugin that brings it; those of CSI cameras come with a Jetson's system"
 NEWEST = "queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
 TO_BGR = "videoconvert ! video/x-raw,format=BGR ! gdppay"
 F_SETPIPE_SZ = 1031
@@ -90,7 +91,8 @@ class GStreamer:
         if self._closed.is_set() or (self._ends and index and child.returncode == 0 and not garbage):
             return
         what = garbage or complaint(said) or ("the stream ended" if index else "the pipeline ended without a frame")
-        raise CameraError(f"{self.uri}: {what}; {self.remedy}")
+        remedy = PLUGIN if what.startswith("no element") else self.remedy
+        raise CameraError(f"{self.uri}: {what}; {remedy}")
 
     @property
     def child_pid(self) -> int | None:

@@ -152,6 +152,22 @@ def test_a_uri_that_makes_no_sense_is_refused(text: str, what: str) -> None:
 
 
 @needs_gstreamer
+def test_a_csi_camera_off_a_jetson() -> None:
+    source = open_source("csi://0?size=1920x1080&fps=30&exposure_ms=2&gain=2")
+    with pytest.raises(CameraError, match=r'no element "nvarguscamerasrc"; install the plugin'):
+        list(source.frames())
+    source.close()
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("text", ["csi://0", "gst://nvarguscamerasrc sensor-id=0"])
+def test_what_goes_through_argus_names_its_remedy(text: str) -> None:
+    source = open_source(text)
+    assert isinstance(source, GStreamer)
+    assert "sudo systemctl restart nvargus-daemon" in source.remedy
+
+
+@needs_gstreamer
 def test_a_question_mark_and_a_space_reach_the_element() -> None:
     source = open_source("gst://filesrc location='/no such%3Fplace 100%25' ! decodebin")
     with pytest.raises(CameraError, match=r'No such file "/no such\?place 100%"'):
