@@ -5,7 +5,6 @@ The child keeps only its newest frame and sends it, with its time, as :mod:`edge
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -107,6 +106,8 @@ class GStreamer:
             self._stop(child)
 
     def _start(self, reading: int, writing: int) -> subprocess.Popen[str] | None:
+        import fcntl  # Windows has none, and no child either
+
         with suppress(OSError):  # the user has many pipes: the usual 64 KiB do
             fcntl.fcntl(reading, F_SETPIPE_SZ, PIPE_BYTES)
         tail = shlex.split(f"! {NEWEST} ! {TO_BGR} ! fdsink fd={writing}")

@@ -98,3 +98,4 @@ def test_frames_of_noise_are_frames(tmp_path: Path, edge_wbc_command: Callable[.
     )
     assert done.code == 0, done.err
     assert 1 <= done.json["frames"] <= 4
+    assert (done.json["restarts"], done.json["lost_s"]) == (0, 0)
