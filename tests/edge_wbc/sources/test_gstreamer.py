@@ -21,7 +21,7 @@ from edge_wbc.sources.gst_child import GStreamer, complaint
 from edge_wbc.sources.gstreamer import csi_pipeline
 from edge_wbc.types import Frame, Refused
 from edge_wbc.uri import parse
-from tests.gst import RtspServer, needs_gstreamer
+from tests.gst import H264, RtspServer, needs_gstreamer
 
 DEADLINE_S = 30
 LIVE = "videotestsrc is-live=true pattern=ball"
@@ -29,9 +29,9 @@ SMALL = "video/x-raw,width=320,height=240,framerate=100/1"
 TABLE = {"csi": "", "gst": ""}
 
 
-@pytest.fixture
-def rtsp() -> Iterator[RtspServer]:
-    server = RtspServer()
+@pytest.fixture(params=[(), (H264,)], ids=["jpeg", "h264"])
+def rtsp(request: pytest.FixtureRequest) -> Iterator[RtspServer]:
+    server = RtspServer(*request.param)
     server.start()
     yield server
     server.kill()
