@@ -102,7 +102,7 @@ class Pipeline:
         self._notice = notice
         self._watch = watch
         self._stages = Stages()
-        self._newest: Channel[Frame | Refused] = Channel(1, latest=True)
+        self._newest: Channel[Frame | Refused] = Channel(1, latest=not getattr(source, "lossless", False))
         self._located: Channel[Located | Refused] = Channel(1 if source.live else WAITING_FRAMES)
         self._together = 1 if source.live else TOGETHER
         self._outlets = [Outlet(sink, self._stages, notice) for sink in sinks]

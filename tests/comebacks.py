@@ -1,9 +1,10 @@
 """How soon frames are back after a real pipeline or RTSP server was killed under a running session.
 
-    python tests/comebacks.py [KILLS]
+    python -m tests.comebacks [KILLS]
 
-Prints, for each, the median and the worst time to the first decided frame: for the pipeline from its kill, for the
-server from when it serves again after having been away for up to 3 s.
+Prints, for each, the median and the worst time to the first decided frame: for the pipeline from its kill, or from
+when it was stopped and hung (of which 3 s are the supervisor's patience); for the server from when it serves again
+after having been away for up to 3 s.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ from edge_wbc.supervisor import Patience, Supervised
 from edge_wbc.types import Frame, FrameResult
 from tests.gst import RtspServer
 
-BALL = "gst://videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framerate=30/1"
+BALL = (
+    "gst://videotestsrc is-live=true pattern=ball background-color=0xffd8c8e8 foreground-color=0xff6030a0"
+    " ! video/x-raw,width=320,height=240,framerate=30/1"
+)
+"""As bright and as coloured as a stained field: a frame that can't be judged has no cell."""
 MOST_AWAY_S = 3.0
 DEADLINE_S = 30.0
 
@@ -49,11 +54,11 @@ class Watched:
         self._newest = source
         return source
 
-    def kill_child(self) -> float:
+    def kill_child(self, by: signal.Signals = signal.SIGKILL) -> float:
         """Returns when, on the clock ``time.monotonic``."""
         assert self._newest is not None
         assert self._newest.child_pid is not None
-        os.kill(self._newest.child_pid, signal.SIGKILL)
+        os.kill(self._newest.child_pid, by)
         return time.monotonic()
 
     def _see(self, frame: Frame, result: FrameResult) -> None:
@@ -91,15 +96,15 @@ class Watched:
         return times, outcome
 
 
-def kill_pipeline(kills: int) -> tuple[list[float], Outcome, Watched]:
-    """Seconds from each kill of the child to the next decided frame."""
+def kill_pipeline(kills: int, by: signal.Signals = signal.SIGKILL) -> tuple[list[float], Outcome, Watched]:
+    """Seconds from each signal to the child to the next decided frame; SIGSTOP makes it stall."""
     watched = Watched(BALL, kills)
 
     def drive() -> list[float]:
         times = []
         watched.wait_for_frame(0)
         for kill in range(1, kills + 1):
-            killed = watched.kill_child()
+            killed = watched.kill_child(by)
             times.append(watched.wait_for_frame(kill) - killed)
         return times
 
@@ -132,6 +137,7 @@ def kill_server(server: RtspServer, kills: int, seed: int = 1) -> tuple[list[flo
 def main(kills: int) -> None:
     for name, (times, outcome, watched) in (
         ("pipeline", kill_pipeline(kills)),
+        ("stalled pipeline", kill_pipeline(kills, signal.SIGSTOP)),
         ("rtsp server", kill_server(RtspServer(), kills)),
     ):
         sys.stdout.write(

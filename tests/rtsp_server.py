@@ -14,7 +14,8 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
 
 BALL = (
-    "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=30/1"
+    "videotestsrc is-live=true pattern=ball background-color=0xffd8c8e8 foreground-color=0xff6030a0"
+    " ! video/x-raw,format=I420,width=320,height=240,framerate=30/1"
     " ! jpegenc ! rtpjpegpay name=pay0"
 )
 

@@ -55,7 +55,8 @@ def run(
 
     On a terminal the differential is drawn as it grows, unless console: is among the sinks.
 
-    SOURCE is a file, a folder, a video, v4l2:///dev/video0, camera://0, rtsp://…, or smear://?seed=1 (simulated).
+    SOURCE is a file, a folder, a video, watch:FOLDER, v4l2:///dev/video0, csi://0, gst://PIPELINE, rtsp://…, or
+    smear://?seed=1 (simulated).
     """
     from edge_wbc.cli.screen import screen
     from edge_wbc.pipeline import Pipeline
@@ -72,14 +73,15 @@ def run(
         title = f"{source} · {session.model} on {session.engine}"
         with stopping(pipeline.stop) as interrupted, screen(title, pipeline.status) if watched else nullcontext():
             outcome = pipeline.run()
+    lost = {"restarts": opened.restarts, "lost_s": round(opened.lost_s, 3)} if isinstance(opened, Supervised) else {}
     if as_json:
-        print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})
+        print_json({**asdict(outcome.summary), **lost, "notice": RESEARCH_USE})
     else:
         from edge_wbc.cli.show import differential_table, summary_lines
 
         differential_table(outcome.summary.differential, "Differential")
         for line in summary_lines(outcome.summary):
             say(line)
-    if isinstance(opened, Supervised) and opened.restarts:
-        say(f"the source was lost and came back {opened.restarts} times, {opened.lost_s:.1f} s without frames")
+        if lost.get("restarts"):
+            say(f"the source was lost and opened again: {lost['restarts']}×, {lost['lost_s']:.1f} s without frames")
     return exit_code(outcome, interrupted())

@@ -13,6 +13,10 @@ class Source(Protocol):
     """Where frames come from.
 
     Call order: construct (cheap, checks its arguments) → ``frames()`` once → ``close()``, also after an error.
+
+    A source may have more, each left out where it says nothing: ``reopens = True`` (worth opening again when it is
+    lost), ``remedy`` (what to do then), ``remarks`` (lines the user should see), and ``lossless = True`` (live, but
+    every frame is to be taken).
     """
 
     uri: str
@@ -36,6 +40,7 @@ class Source(Protocol):
 
 SOURCES: dict[str, str] = {
     "file": "edge_wbc.sources.files:open_path",
+    "watch": "edge_wbc.sources.watch:open_watch",
     "smear": "edge_wbc.sources.smear:open_smear",
     "v4l2": "edge_wbc.sources.camera:open_v4l2",
     "camera": "edge_wbc.sources.camera:open_index",

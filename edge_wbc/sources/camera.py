@@ -14,7 +14,7 @@ import cv2
 
 from edge_wbc.errors import CameraError, SourceError, UsageError
 from edge_wbc.sources.controls import set_camera
-from edge_wbc.sources.files import check_pixels
+from edge_wbc.sources.pixels import check_pixels
 from edge_wbc.sources.settings import camera_settings
 from edge_wbc.types import Frame, Refused
 from edge_wbc.uri import Uri
@@ -28,16 +28,23 @@ class Camera:
 
     live = True
     continuous = True
-    reopens = True
 
     def __init__(
-        self, uri: str, capture: cv2.VideoCapture, *, remarks: Sequence[str] = (), driver_time: bool = False
+        self,
+        uri: str,
+        capture: cv2.VideoCapture,
+        *,
+        reopens: bool = True,
+        remarks: Sequence[str] = (),
+        driver_time: bool = False,
     ) -> None:
         """
+        :param reopens: when it ends it is lost, and not at its end.
         :param remarks: lines the user should see.
         :param driver_time: the position of a frame is when its driver got it, on the monotonic clock.
         """
         self.uri = uri
+        self.reopens = reopens
         self.remarks = tuple(remarks)
         self._driver_time = driver_time
         self._capture = capture
@@ -105,7 +112,9 @@ def open_stream(uri: Uri) -> Camera:
 
     :raises CameraError: the stream can't be opened.
     """
-    return Camera(uri.text, _opened(uri, cv2.VideoCapture(uri.text)))
+    capture = _opened(uri, cv2.VideoCapture(uri.text))
+    a_file = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0  # opened again it would show the same cells again
+    return Camera(uri.text, capture, reopens=not a_file)
 
 
 def _opened(uri: Uri, capture: cv2.VideoCapture) -> cv2.VideoCapture:

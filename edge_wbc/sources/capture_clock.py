@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-WINDOW = 300
-"""Frames among which the one is looked for that took the shortest way from its capture to here."""
+WINDOW = 60
+"""Frames among which the one is looked for that took the shortest way from its capture to here: far more than wait
+between there and here, and soon forgotten where a source's own clock is slow."""
 
 
 class CaptureClock:

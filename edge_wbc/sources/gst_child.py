@@ -5,7 +5,6 @@ The child keeps only its newest frame and sends it, with its time, as :mod:`edge
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -23,14 +22,15 @@ import numpy.typing as npt
 
 from edge_wbc.errors import CameraError, SourceError
 from edge_wbc.sources.capture_clock import CaptureClock
-from edge_wbc.sources.files import check_pixels
 from edge_wbc.sources.gdp import NotGdp, Reader
+from edge_wbc.sources.pixels import check_pixels
 from edge_wbc.types import Frame, Refused
 
 LAUNCH = "gst-launch-1.0"
 INSTALL = (
     "sudo apt install gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
 )
+PLUGIN = "install the plugin that brings it; those of CSI cameras come with a Jetson's system"
 NEWEST = "queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
 TO_BGR = "videoconvert ! video/x-raw,format=BGR ! gdppay"
 F_SETPIPE_SZ = 1031
@@ -91,7 +91,8 @@ class GStreamer:
         if self._closed.is_set() or (self._ends and index and child.returncode == 0 and not garbage):
             return
         what = garbage or complaint(said) or ("the stream ended" if index else "the pipeline ended without a frame")
-        raise CameraError(f"{self.uri}: {what}; {self.remedy}")
+        remedy = PLUGIN if what.startswith("no element") else self.remedy
+        raise CameraError(f"{self.uri}: {what}; {remedy}")
 
     @property
     def child_pid(self) -> int | None:
@@ -106,6 +107,8 @@ class GStreamer:
             self._stop(child)
 
     def _start(self, reading: int, writing: int) -> subprocess.Popen[str] | None:
+        import fcntl  # Windows has none, and no child either
+
         with suppress(OSError):  # the user has many pipes: the usual 64 KiB do
             fcntl.fcntl(reading, F_SETPIPE_SZ, PIPE_BYTES)
         tail = shlex.split(f"! {NEWEST} ! {TO_BGR} ! fdsink fd={writing}")

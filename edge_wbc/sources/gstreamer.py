@@ -7,6 +7,7 @@ rtsp://camera.local/stream
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -108,8 +109,8 @@ def open_rtsp(uri: Uri) -> GStreamer | Camera:
 
 
 def here() -> bool:
-    """True if gst-launch-1.0 is on this machine."""
-    return shutil.which(LAUNCH) is not None
+    """True if gst-launch-1.0 is on this machine, and the machine hands pipes on to children."""
+    return os.name == "posix" and shutil.which(LAUNCH) is not None
 
 
 def _launched(uri: Uri, words: Sequence[str], *, ends: bool = False, remedy: str) -> GStreamer:

@@ -5,7 +5,6 @@ The calls are those of Linux's ``linux/videodev2.h``; a driver fills in the stru
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import struct
@@ -79,7 +78,10 @@ def probe(path: Path, ioctl: Ioctl | None = None) -> Device | None:
 
     :raises OSError: it can't be opened, or is no Video4Linux device.
     """
-    ioctl = ioctl or fcntl.ioctl
+    if ioctl is None:
+        import fcntl  # Windows has none, and no such devices
+
+        ioctl = fcntl.ioctl
     handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:
         question = CAPABILITY.pack(b"", b"", b"", 0, 0, 0)

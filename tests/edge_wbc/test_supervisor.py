@@ -207,6 +207,23 @@ def test_a_frozen_picture_makes_it_open_again() -> None:
     assert "the same picture for 10 s; opening it again" in told[0]
 
 
+def test_what_is_opened_again_is_compared_with_nothing_from_before() -> None:
+    class Still(Scripted):
+        def frames(self) -> Iterator[Frame | Refused]:
+            for second in range(*self.seconds):
+                yield replace(frame(0, second * 10**9), index=second)
+            yield from super().frames()
+
+        seconds = (1, 11)
+
+    class Later(Still):
+        seconds = (11, 19)
+
+    source, told = supervised(Still(0, GONE), Later(0, "end"))
+    assert len(list(source.frames())) == 18
+    assert len(told) == 2, "lost and back, and not frozen"
+
+
 @pytest.mark.parametrize("script", [(Scripted(1, "hang"),), (Scripted(1, GONE), AWAY)], ids=["reading", "lost"])
 def test_close_ends_it_from_another_thread(script: tuple[Scripted | Exception, ...]) -> None:
     source, _ = supervised(*script, stall_s=DEADLINE_S, away_s=DEADLINE_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import statistics
 from collections.abc import Callable
 
@@ -38,3 +39,11 @@ def test_the_session_goes_on_within_two_seconds(what: str, monkeypatch: pytest.M
     lost = [line for line in watched.told if line.endswith("; opening it again")]
     back = [line for line in watched.told if "frames again after" in line]
     assert len(lost) == len(back) == KILLS
+
+
+@needs_gstreamer
+def test_a_pipeline_that_stalls_is_started_again() -> None:
+    _, outcome, watched = kill_pipeline(1, signal.SIGSTOP)
+    assert outcome.error is None
+    assert watched.source.restarts == 1
+    assert watched.told[0].endswith(": no frame for 3 s; opening it again")

@@ -21,7 +21,7 @@ from edge_wbc.sources.gst_child import GStreamer, complaint
 from edge_wbc.sources.gstreamer import csi_pipeline
 from edge_wbc.types import Frame, Refused
 from edge_wbc.uri import parse
-from tests.gst import RtspServer, needs_gstreamer
+from tests.gst import H264, RtspServer, needs_gstreamer
 
 DEADLINE_S = 30
 LIVE = "videotestsrc is-live=true pattern=ball"
@@ -29,9 +29,9 @@ SMALL = "video/x-raw,width=320,height=240,framerate=100/1"
 TABLE = {"csi": "", "gst": ""}
 
 
-@pytest.fixture
-def rtsp() -> Iterator[RtspServer]:
-    server = RtspServer()
+@pytest.fixture(params=[(), (H264,)], ids=["jpeg", "h264"])
+def rtsp(request: pytest.FixtureRequest) -> Iterator[RtspServer]:
+    server = RtspServer(*request.param)
     server.start()
     yield server
     server.kill()
@@ -152,6 +152,22 @@ def test_a_uri_that_makes_no_sense_is_refused(text: str, what: str) -> None:
 
 
 @needs_gstreamer
+def test_a_csi_camera_off_a_jetson() -> None:
+    source = open_source("csi://0?size=1920x1080&fps=30&exposure_ms=2&gain=2")
+    with pytest.raises(CameraError, match=r'no element "nvarguscamerasrc"; install the plugin'):
+        list(source.frames())
+    source.close()
+
+
+@needs_gstreamer
+@pytest.mark.parametrize("text", ["csi://0", "gst://nvarguscamerasrc sensor-id=0"])
+def test_what_goes_through_argus_names_its_remedy(text: str) -> None:
+    source = open_source(text)
+    assert isinstance(source, GStreamer)
+    assert "sudo systemctl restart nvargus-daemon" in source.remedy
+
+
+@needs_gstreamer
 def test_a_question_mark_and_a_space_reach_the_element() -> None:
     source = open_source("gst://filesrc location='/no such%3Fplace 100%25' ! decodebin")
     with pytest.raises(CameraError, match=r'No such file "/no such\?place 100%"'):
@@ -216,7 +232,8 @@ def test_rtsp_comes_through_gstreamer_and_its_end_is_a_loss(rtsp: RtspServer) ->
     frame = next(iterator)
     assert isinstance(frame, Frame)
     assert frame.pixels.shape == (240, 320, 3)
-    assert frame.pixels.max() > 200, "the ball is white"
+    bright = (frame.pixels.max() > 200 for frame, _ in zip(iterator, range(90), strict=False))
+    assert any(bright), "the ball; until a keyframe of H.264 has come the decoder may give grey"
     rtsp.kill()
     with pytest.raises(CameraError, match="check that the camera is on") as caught:
         list(iterator)

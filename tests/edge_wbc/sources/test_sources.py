@@ -52,6 +52,7 @@ class Kind(NamedTuple):
 KINDS = {
     "folder": Kind(folder, False, True),
     "video": Kind(video, False, True),
+    "video at its pace": Kind(lambda path: f"file://{video(path)}?pace=real", True, True),
     "smear": Kind(lambda _: "smear://?seed=1&cells=8", False, False),
     "live smear": Kind(lambda _: "smear://?seed=1&cells=8&fps=200", True, False),
 }
@@ -155,6 +156,8 @@ def test_close_ends_another_threads_iteration(kind: Kind, tmp_path: Path) -> Non
         ("", 2),
         ("file://", 2),
         ("file:///tmp?speed=2", 2),
+        ("file:///tmp?pace=real", 2),
+        ("file:///tmp?pace=2", 2),
         ("smaer://?seed=1", 2),
         ("camera://first", 2),
         ("camera://²", 2),
@@ -198,5 +201,5 @@ def test_a_closed_camera_ends_quietly(tmp_path: Path) -> None:
 
 
 def test_a_plain_usage_error_names_what_is_known() -> None:
-    with pytest.raises(UsageError, match="known are file:, smear:, v4l2:, camera:, csi:, gst:, rtsp:, http:"):
+    with pytest.raises(UsageError, match="known are file:, watch:, smear:, v4l2:, camera:, csi:, gst:, rtsp:, http:"):
         open_source("teleport://x")

@@ -18,6 +18,7 @@ from edge_wbc.errors import CameraError
 from edge_wbc.manifest import load_model
 from edge_wbc.pipeline import Pipeline
 from edge_wbc.sources.base import open_source
+from edge_wbc.supervisor import Supervised, open_supervised
 from edge_wbc.types import Frame
 from tests.data import drawn_cell
 
@@ -65,6 +66,13 @@ def test_the_pipeline_keeps_what_it_saw_when_the_stream_ends(stream: str) -> Non
     assert isinstance(outcome.error, CameraError)
     assert outcome.summary.frames + outcome.summary.dropped == FRAMES
     assert outcome.summary.cells == outcome.summary.frames >= 1
+
+
+def test_a_file_over_http_is_not_opened_again_at_its_end(stream: str) -> None:
+    """Its cells would be counted twice."""
+    source = open_supervised(stream, [].append)
+    assert not isinstance(source, Supervised)
+    source.close()
 
 
 def test_a_stream_that_is_not_there(stream: str) -> None:
