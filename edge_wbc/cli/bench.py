@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_wbc.cli.bench_counting import counting
+from edge_wbc.cli.bench_endurance import endurance
 from edge_wbc.cli.common import print_json, progress, say
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def bench(
 
 
 bench.add_command(counting)
+bench.add_command(endurance)
 
 
 @bench.command()
