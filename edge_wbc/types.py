@@ -216,3 +216,6 @@ class Summary:
     differential: Differential
     sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per sink: what it delivered, and its error if it failed."""
+    ended: str = ""
+    """What ended the session: ``source``, ``limit`` (of frames), ``cells`` (enough of them), ``asked`` (by the
+    instrument), ``stopped`` (by the user), or the line of an error; empty while it runs."""

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,15 @@ class Done:
     def said(self) -> list[str]:
         """What it had to tell the user."""
         return [line for line in self.err.splitlines() if line.startswith("edge-wbc: ")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where sessions are recorded, here and in every process that tests start: not in the user's own data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("data-home")
+        patch.setenv("XDG_DATA_HOME", str(place))
+        yield place
 
 
 @pytest.fixture(scope="session")
