@@ -23,7 +23,7 @@ from edge_wbc.errors import OutputFailed
 from edge_wbc.manifest import MODELS, Model, manifest_path, sha256
 from edge_wbc.records import utc_text
 from edge_wbc.sessions.room import QUOTA_BYTES, make_room
-from edge_wbc.sessions.schema import DATABASE, connect, lock, make, said
+from edge_wbc.sessions.schema import DATABASE, connect, lock, make, said, text_for
 from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
 
 COMMIT_S = 0.2
@@ -203,14 +203,14 @@ class Recorder:
             self._since_look += sum(len(pixels) for _, pixels in crops)
         connection.executemany(
             "INSERT INTO refused VALUES (?, ?, ?)",
-            [(one.index, _text(one.origin), _text(one.reason)) for one in refused],
+            [(one.index, text_for(one.origin), text_for(one.reason)) for one in refused],
         )
         connection.execute("UPDATE session SET frames = frames + ?, refused = refused + ?", (frames, len(refused)))
         if end is not None:
             now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
             connection.execute(
                 "UPDATE session SET ended = ?, ended_utc = ?, summary = ?",
-                (_text(end.ended), now, _json(asdict(end))),
+                (text_for(end.ended), now, _json(asdict(end))),
             )
         connection.execute("COMMIT")
         self._written += len(cells)
@@ -221,7 +221,7 @@ class Recorder:
         """Make the database, with the session's row."""
         self._connection = connection = connect(self.folder / DATABASE, mode="rwc")
         connection.execute("PRAGMA journal_mode=WAL")
-        row = {name: _text(value) for name, value in (asdict(self._session) | self._circumstances).items()}
+        row = {name: text_for(value) for name, value in (asdict(self._session) | self._circumstances).items()}
         connection.execute("BEGIN IMMEDIATE")
         make(connection)
         connection.execute(
@@ -233,7 +233,7 @@ class Recorder:
     def _rows(self, cells: Sequence[CountedCell]) -> list[tuple[Any, ...]]:
         return [
             (
-                *(one.number, one.frame.index, _text(one.frame.origin), one.frame.time_ns),
+                *(one.number, one.frame.index, text_for(one.frame.origin), one.frame.time_ns),
                 utc_text(one.frame.time_ns, self._session),
                 *one.cell.box,
                 *(one.cell.score, one.prediction.label, one.prediction.probability),
@@ -276,11 +276,4 @@ def _circumstances(model: Model, engine: str, label: str, notes: Sequence[str]) 
     }
 
 
-def _text(value: Any) -> Any:
-    """Names of files need not be UTF-8, as SQLite's text is: \\udcXX stands for a byte of theirs that is not."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
-
-
-def _json(value: Any) -> str:
-    text: str = _text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-    return text
+_json = json.JSONEncoder(separators=(",", ":")).encode

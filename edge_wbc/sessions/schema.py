@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edge_wbc.errors import SessionError
 
@@ -21,6 +22,7 @@ APPLICATION_ID = 0x45574253
 """``EWBS``: tells a session from any other SQLite file."""
 DATABASE = "session.sqlite"
 LOCK = "session.lock"
+LOCKED = "locked by another program"
 PATIENCE_S = 1.0
 """How long a reader waits for a database that another program has locked."""
 
@@ -62,8 +64,23 @@ def said(error: Exception) -> str:
     if "disk is full" in words or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return "no space left on device"
     if "locked" in words or "busy" in words:
-        return "locked by another program"
+        return LOCKED
     return words
+
+
+def text_for(value: Any) -> Any:
+    """Text as SQLite takes it. Names of files need not be UTF-8, as its text is: those become bytes."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return os.fsencode(value)
+    return value
+
+
+def text_of(value: Any) -> Any:
+    """Text as it was before `text_for`."""
+    return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
 @contextmanager
@@ -72,13 +89,11 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, ValueError) as error:
-        words = said(error)
-        if words == "locked by another program":
+        words, advice = said(error), "check the folder and its rights"
+        if words == LOCKED:
             advice = "end it and try again"
-        elif "malformed" in words or "not a database" in words or "corrupt" in words:
+        elif not isinstance(error, (OSError, sqlite3.OperationalError)) or "no such" in words:
             words, advice = f"damaged ({words})", "move it away, or `edge-wbc sessions remove` it"
-        else:
-            advice = "check the folder and its rights"
         raise SessionError(f"{path}: {words}; {advice}") from None
 
 
@@ -202,8 +217,6 @@ def folders(place: Path) -> list[Path]:
     :raises SessionError: the place can't be read.
     """
     try:
-        return sorted(entry for entry in place.iterdir() if entry.is_dir())
-    except FileNotFoundError:
-        return []
+        return sorted({entry.parent for name in (DATABASE, LOCK) for entry in place.glob(f"*/{name}")})
     except OSError as error:
         raise SessionError(f"{place}: {said(error)}; name another place by --record") from None
