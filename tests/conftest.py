@@ -18,6 +18,7 @@ import pytest
 import edge_wbc
 from edge_wbc.manifest import Model, load_model, manifest_path
 from edge_wbc.types import Box, Pixels
+from tests.faults import faults_library
 
 ROOT = Path(edge_wbc.__file__).parents[1]
 DEADLINE_S = 60
@@ -71,6 +72,12 @@ def start_edge_wbc() -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`faults.c` as a library to preload."""
+    return faults_library(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="session")

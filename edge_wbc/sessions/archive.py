@@ -203,7 +203,7 @@ def protect(folder: Path, protected: bool) -> None:
 
     :raises SessionError: it is running, or can't be written.
     """
-    with held(folder), opened(folder, mode="rw") as connection:
+    with held(folder), opened(folder, write=True) as connection:
         connection.execute("UPDATE session SET protected = ?", (protected,))
 
 

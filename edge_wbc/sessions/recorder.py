@@ -135,6 +135,8 @@ class Recorder:
             self._cells.extend(cells)
             self._refused.extend(refused)
             self._frames += frames
+            if not (cells or refused or frames):
+                return
             due = time.monotonic() + (COMMIT_S if cells or refused else COUNT_S)
             if due < self._due or len(self._cells) >= GROUP:
                 self._due = min(due, self._due)
@@ -183,7 +185,7 @@ class Recorder:
             frames, self._frames = self._frames, 0
             closing, self._due = self._closing, math.inf
             self._changed.notify_all()
-        if cells or refused or frames or self._connection is not None:
+        if cells or refused or frames or (closing and self._connection is not None):
             self._transact(cells, refused, frames, self._end if closing else None)
         if self._since_look >= LOOK_BYTES:
             self._look_for_room()
@@ -219,7 +221,7 @@ class Recorder:
 
     def _begun(self) -> sqlite3.Connection:
         """Make the database, with the session's row."""
-        self._connection = connection = connect(self.folder / DATABASE, mode="rwc")
+        self._connection = connection = connect(self.folder / DATABASE, new=True)
         connection.execute("PRAGMA journal_mode=WAL")
         row = {name: text_for(value) for name, value in (asdict(self._session) | self._circumstances).items()}
         connection.execute("BEGIN IMMEDIATE")

@@ -55,7 +55,7 @@ def _without_crops(folder: Path) -> bool:
     if descriptor is None:
         return False
     try:
-        with opened(folder, mode="rw") as connection:
+        with opened(folder, write=True) as connection:
             return _removed(connection)
     except SessionError:
         return False

@@ -97,13 +97,15 @@ def reading(path: Path) -> Iterator[None]:
         raise SessionError(f"{path}: {words}; {advice}") from None
 
 
-def connect(path: Path, *, mode: str = "ro") -> sqlite3.Connection:
+def connect(path: Path, *, new: bool = False) -> sqlite3.Connection:
     """Open a database for any thread, statements committed one by one unless a transaction is begun.
 
-    :param mode: ``ro``, ``rw``, or ``rwc`` to make it.
+    To write even where only reading is meant: what a kill has left half done is then put right. Where the file can't be
+    written SQLite opens it to read.
+
     :raises sqlite3.Error: it can't be opened.
     """
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
     connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous=FULL")
@@ -137,7 +139,7 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def opened(folder: Path, *, mode: str = "ro") -> Iterator[sqlite3.Connection]:
+def opened(folder: Path, *, write: bool = False) -> Iterator[sqlite3.Connection]:
     """A recorded session's database, checked.
 
     :raises SessionError: it can't be used.
@@ -146,9 +148,10 @@ def opened(folder: Path, *, mode: str = "ro") -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise SessionError(f"{folder}: nothing was recorded before it ended; `edge-wbc sessions remove` it")
     with reading(path):
-        connection = connect(path, mode=mode)
+        connection = connect(path)
         try:
             check(connection, path)
+            connection.execute(f"PRAGMA query_only={not write}")
             yield connection
         finally:
             connection.close()
