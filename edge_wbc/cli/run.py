@@ -6,6 +6,7 @@ import sys
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -95,6 +96,7 @@ def run(
     opened = open_source(source)
     with closing(open_engine_for(opened, engine, model)) as loaded:
         session = new_session(source, mode, loaded)
+        recorder = None
         if not no_record:
             recorder = Recorder(
                 record or default_place(),
@@ -120,6 +122,11 @@ def run(
         differential_table(outcome.summary.differential, "Differential")
         for line in summary_lines(outcome.summary):
             say(line)
+        if recorder is not None and recorder.folder.is_dir():
+            say(
+                f"next: edge-wbc sessions show {session.session_id}"
+                + (f" --record {quote(str(record))}" if record else "")
+            )
     if until_cells is not None:
         say(_reached(until_cells, outcome.summary))
     return exit_code(outcome, interrupted())

@@ -23,7 +23,7 @@ APPLICATION_ID = 0x45574253
 DATABASE = "session.sqlite"
 LOCK = "session.lock"
 LOCKED = "locked by another program"
-PATIENCE_S = 1.0
+PATIENCE_S = 0.5
 """How long a reader waits for a database that another program has locked."""
 
 TABLES = """
