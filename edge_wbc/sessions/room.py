@@ -66,13 +66,16 @@ def _without_crops(folder: Path) -> bool:
 def _removed(connection: sqlite3.Connection) -> bool:
     (protected,) = connection.execute("SELECT protected FROM session").fetchone()
     (filled,) = connection.execute("SELECT EXISTS (SELECT 1 FROM crops) OR EXISTS (SELECT 1 FROM sightings)").fetchone()
-    if protected or not filled:
+    if protected:
         return False
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM crops")
-    connection.execute("DELETE FROM sightings")
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    connection.execute("UPDATE session SET crops_removed_utc = ?", (now,))
-    connection.execute("COMMIT")
-    connection.execute("VACUUM")
-    return True
+    if filled:
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM crops")
+        connection.execute("DELETE FROM sightings")
+        connection.execute("UPDATE session SET crops_removed_utc = ?", (now,))
+        connection.execute("COMMIT")
+    (free,) = connection.execute("PRAGMA freelist_count").fetchone()  # also of an earlier removal that broke off here
+    if free:
+        connection.execute("VACUUM")
+    return bool(free)
