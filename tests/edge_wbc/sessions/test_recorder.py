@@ -97,6 +97,7 @@ def test_all_of_a_session_comes_back(record, results, session, model):
     assert read.differential == tally.differential()
     assert read.head.summary["cells"] == 5
     assert sorted(file.name for file in folder.iterdir()) == ["session.lock", "session.sqlite"], "one file, no log"
+    assert (folder / "session.sqlite").read_bytes()[18] == 1, "readable where nothing can be written"
 
 
 def test_where_a_cell_is_on_the_slide_comes_back(recorder_of, session, results):
