@@ -22,9 +22,14 @@ class Tally:
     def add(self, labels: Iterable[str]) -> None:
         self._counts.update(labels)
 
+    @property
+    def total(self) -> int:
+        """Leukocytes so far."""
+        return sum(self._counts[name] for name in self._labels.counted)
+
     def differential(self) -> Differential:
         """Where the count stands. Unidentified cells and classes outside the denominator are in no percentage."""
-        total = sum(self._counts[name] for name in self._labels.counted)
+        total = self.total
         shares = {}
         for name in self._labels.names:
             count = self._counts[name]

@@ -4,6 +4,7 @@
     ├── UsageError               2   the command line or a URI is wrong
     ├── InputRefused             3   what was given can't be used
     │   ├── SourceError              a folder, file or stream
+    │   ├── SessionError             a recorded session
     │   └── ModelError               a graph, manifest or weights file
     ├── EnvironmentMissing       4   a package, a device or a port is not there
     │   ├── CameraError              no camera, or it went away
@@ -36,6 +37,10 @@ class InputRefused(EdgeWbcError):
 
 class SourceError(InputRefused):
     """A folder, file or stream can't be read."""
+
+
+class SessionError(InputRefused):
+    """A recorded session is not there, or can't be read."""
 
 
 class ModelError(InputRefused):

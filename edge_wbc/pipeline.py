@@ -82,6 +82,7 @@ class Pipeline:
         session: Session,
         *,
         limit: int | None = None,
+        until: int | None = None,
         button: bool = False,
         notice: Callable[[str], None] = lambda line: None,
         watch: Callable[[Frame, FrameResult], None] | None = None,
@@ -90,6 +91,8 @@ class Pipeline:
         :param session: its ``mode`` is ``slide`` (each cell counts once, in however many frames it is), ``field`` (any
             number of cells a frame, all of which count) or ``cell`` (exactly one a frame).
         :param limit: take this many frames at most.
+        :param until: end when so many leukocytes are counted. The frame that reaches the number counts whole, later
+            ones not at all.
         :param button: an instrument's button, or a sample that is loaded, starts the session; the button, or the
             sample's removal, ends it. What was seen before counts.
         :param notice: called with one line for whatever the user should know at once.
@@ -99,6 +102,8 @@ class Pipeline:
         self._engine = engine
         self._session = session
         self._limit = limit
+        self._limited = False
+        self._until = until
         self._notice = notice
         self._watch = watch
         self._stages = Stages()
@@ -202,12 +207,13 @@ class Pipeline:
         self._classify()
         if self._crash is not None:
             raise self._crash
-        if counted := self._counting.finish():
+        how = self._how()
+        if not self._enough() and (counted := self._counting.finish()):
             self._add(counted)
             for outlet in self._outlets:
                 outlet.put(counted)
         differential = self._tally.differential()
-        summary = self._summary(differential, time.monotonic() - started)
+        summary = self._summary(differential, time.monotonic() - started, how)
         for outlet in self._outlets:
             outlet.finish(differential, summary)
         for outlet in self._outlets:
@@ -216,9 +222,24 @@ class Pipeline:
         deadline = time.monotonic() + INTERRUPTED_FINISH_S
         for outlet in self._outlets:
             outlet.join(deadline)
-        summary = self._summary(differential, time.monotonic() - started)
+        summary = self._summary(differential, time.monotonic() - started, how)
         failed = tuple(outlet.error for outlet in self._outlets if outlet.error is not None)
         return Outcome(summary, self._error, failed)
+
+    def _how(self) -> str:
+        """What ended the session, as `Summary.ended` has it."""
+        if self._stopped.is_set():
+            return "stopped"
+        if self._enough():
+            return "cells"
+        if self._error is not None:
+            return str(self._error)
+        if self._over.is_set():
+            return "asked"
+        return "limit" if self._limited else "source"
+
+    def _enough(self) -> bool:
+        return self._until is not None and self._tally.total >= self._until
 
     def _guard(self, work: Callable[[], None], channel: Channel[Any]) -> None:
         """Run a stage; whatever ends it, the next stage learns that nothing more comes."""
@@ -252,6 +273,7 @@ class Pipeline:
         for taken, item in enumerate(items, 1):
             self._located.put(item if isinstance(item, Refused) else self._located_in(item))
             if taken == self._limit:
+                self._limited = True
                 break
         self._newest.end()
 
@@ -267,12 +289,15 @@ class Pipeline:
             return Located(frame, self._counting.see(frame, cells))
 
     def _classify(self) -> None:
-        while (item := self._located.get(self._together)) is not None:
+        while not self._enough() and (item := self._located.get(self._together)) is not None:
             batch, cells = [item], _cells_in(item)
             while cells < LARGEST_BATCH and (more := self._located.get_waiting()) is not None:
                 batch.append(more)
                 cells += _cells_in(more)
             self._decide(batch)
+        if self._enough():
+            self.end()
+            self._located.end()
 
     def _decide(self, batch: Sequence[Located | Refused]) -> None:
         counts = self._counts
@@ -282,6 +307,8 @@ class Pipeline:
         self._stages.share("crop", crop_ns, len(located))
         self._stages.share("classify", classify_ns, len(located))
         for item in batch:
+            if self._enough():
+                return
             if isinstance(item, Refused):
                 counts.refused += 1
                 self._notice(item.reason)
@@ -307,7 +334,7 @@ class Pipeline:
         self._tally.add(one.prediction.label for one in counted)
         self._counts.cells += len(counted)
 
-    def _summary(self, differential: Differential, seconds: float) -> Summary:
+    def _summary(self, differential: Differential, seconds: float, ended: str = "") -> Summary:
         counts = self._counts
         return Summary(
             frames=counts.frames,
@@ -321,6 +348,7 @@ class Pipeline:
             stages=self._stages.summary(),
             differential=differential,
             sinks={outlet.sink.uri: outlet.report() for outlet in self._outlets},
+            ended=ended,
         )
 
 

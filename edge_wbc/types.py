@@ -232,3 +232,6 @@ class Summary:
     """Per sink: what it delivered, and its error if it failed."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Frames that were not judged, by reason; they are among ``frames``."""
+    ended: str = ""
+    """What ended the session: ``source``, ``limit`` (of frames), ``cells`` (enough of them), ``asked`` (by the
+    instrument), ``stopped`` (by the user), or the line of an error; empty while it runs."""

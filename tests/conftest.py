@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import edge_wbc
 from edge_wbc.manifest import Model, load_model, manifest_path
 from edge_wbc.types import Box, Pixels
+from tests.faults import faults_library
 
 ROOT = Path(edge_wbc.__file__).parents[1]
 DEADLINE_S = 60
@@ -41,6 +42,15 @@ class Done:
         return [line for line in self.err.splitlines() if line.startswith("edge-wbc: ")]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where sessions are recorded, here and in every process that tests start: not in the user's own data folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("data-home")
+        patch.setenv("XDG_DATA_HOME", str(place))
+        yield place
+
+
 @pytest.fixture(scope="session")
 def edge_wbc_command() -> Callable[..., Done]:
     """Runs ``edge-wbc ARGUMENTS…`` as a process."""
@@ -62,6 +72,12 @@ def start_edge_wbc() -> Callable[..., subprocess.Popen[str]]:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`faults.c` as a library to preload."""
+    return faults_library(tmp_path_factory.mktemp("faults"))
 
 
 @pytest.fixture(scope="session")

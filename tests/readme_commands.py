@@ -36,7 +36,10 @@ def main() -> int:
         folder.mkdir()
         if shared.exists():
             Path(scratch, "shared").symlink_to(shared)
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "XDG_DATA_HOME": str(Path(scratch, "data-home")),
+        }
         blocks = scripts((ROOT / "README.md").read_text(encoding="utf-8"))
         for block in blocks:
             if "../shared" in block and not shared.exists():

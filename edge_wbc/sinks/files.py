@@ -68,18 +68,19 @@ class JsonlSink(_File):
         self.begin(_jsonl(session_record(session)))
 
     def frame(self, result: FrameResult) -> None:
-        self._lines_of(frame_record(result, self._session), *cell_records(result.counted))
+        self.lines_of(frame_record(result, self._session), *cell_records(result.counted))
 
     def last(self, counted: Sequence[CountedCell]) -> None:
-        self._lines_of(*cell_records(counted))
+        self.lines_of(*cell_records(counted))
 
     def refused(self, refused: Refused) -> None:
-        self._lines_of(refused_record(refused))
+        self.lines_of(refused_record(refused))
 
     def finish(self, differential: Differential, summary: Summary) -> None:
-        self._lines_of(end_record(self._session, summary))
+        self.lines_of(end_record(self._session, summary))
 
-    def _lines_of(self, *records: Mapping[str, Any]) -> None:
+    def lines_of(self, *records: Mapping[str, Any]) -> None:
+        """Write a line each."""
         self.write(_jsonl(*records), len(records))
 
 

@@ -15,7 +15,7 @@ from edge_wbc.errors import CameraError, OutputFailed
 from edge_wbc.manifest import load_model
 from edge_wbc.pipeline import Outcome, Pipeline
 from edge_wbc.sources.base import open_source
-from edge_wbc.types import Frame, FrameResult, Refused
+from edge_wbc.types import LEUKOCYTES, Frame, FrameResult, Refused
 
 DEADLINE_S = 20.0
 
@@ -269,3 +269,36 @@ def test_a_frame_that_can_not_be_judged_is_counted_with_its_reason(engine, field
     assert [line for line in notices if "black" in line] == [
         "frame 100 is not judged: black; check the lamp, the cap and the exposure"
     ]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_until_so_many_leukocytes_the_frame_that_reaches_them_counts_whole_and_no_later_one(engine, fields, live):
+    whole = ListSink()
+    run(ListedSource(fields), engine, [whole])
+    leukocytes = [sum(one.prediction.label in LEUKOCYTES for one in result.counted) for result in whole.frames]
+    until = sum(leukocytes[:4]) + 1
+    reached = next(i for i in range(len(fields)) if sum(leukocytes[: i + 1]) >= until)
+    assert 4 <= reached < len(fields) - 4, "frames were to be left"
+    sink, decided = ListSink(), threading.Semaphore(0)
+    waits = (lambda index: index and decided.acquire(timeout=DEADLINE_S)) if live else (lambda index: None)
+    source = ListedSource(fields, live=live, before=waits)
+    outcome = run(source, engine, [sink], until=until, watch=lambda frame, result: decided.release())
+    assert [result.frame.index for result in sink.frames] == [field.index for field in fields[: reached + 1]]
+    assert outcome.summary.differential.total == sum(leukocytes[: reached + 1]) >= until
+    assert (outcome.summary.ended, outcome.summary.frames) == ("cells", reached + 1)
+    assert sink.end[1].ended == "cells"
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "ended"),
+    [
+        ({}, None, "source"),
+        ({"limit": 3}, None, "limit"),
+        ({"until": 10_000}, None, "source"),
+        ({}, CameraError("camera://0: gone; plug it in"), "camera://0: gone; plug it in"),
+    ],
+)
+def test_what_ended_a_session_is_said(engine, fields, more, error, ended):
+    sink = ListSink()
+    outcome = run(ListedSource(fields, error=error), engine, [sink], **more)
+    assert outcome.summary.ended == sink.end[1].ended == ended

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 import firmware_bridge
-from tests.firmware_bridge.firmware.bench import faults_library
 
 ROOT = Path(firmware_bridge.__file__).parents[1]
 
@@ -54,9 +53,3 @@ def start_simulator() -> Iterator[Callable[..., RunningSimulator]]:
     yield start
     for simulator in running:
         simulator.kill()
-
-
-@pytest.fixture(scope="session")
-def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`faults.c` as a library to preload."""
-    return faults_library(tmp_path_factory.mktemp("faults"))

@@ -79,11 +79,3 @@ def offset_in_link(board: str, member: str) -> int:
     listing = subprocess.run(command, input=code, capture_output=True, text=True, check=True).stdout
     (size,) = (line.split(",")[1] for line in listing.splitlines() if ".size" in line and "found" in line)
     return int(size) - 1
-
-
-def faults_library(folder: Path) -> Path:
-    """Build `faults.c`, to be preloaded into a process, and return it."""
-    library = folder / "faults.so"
-    source = Path(__file__).parents[1] / "faults.c"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-Wall", "-o", library, source, "-ldl"], check=True)
-    return library

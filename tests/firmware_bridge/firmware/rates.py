@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.table import Table
 
 from firmware_bridge import Disconnected, Instrument
+from tests.faults import faults_library
 from tests.firmware_bridge.firmware.bench import (
     EMULATED_BOARDS,
     QEMU_BOARDS,
-    faults_library,
     make_boards,
     missing_tools,
 )
