@@ -15,17 +15,25 @@ from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Sess
 
 WAITING_RESULTS = 1024
 """Frames' results that may wait for a sink; when it is full the pipeline waits, and a live source drops frames."""
+WAITING_PICTURES = 8
+"""The same where each holds a whole frame."""
 
 
 class Outlet:
     """A sink with its queue and thread. A sink that fails gets nothing more; its error is kept."""
 
-    def __init__(self, sink: Sink, stages: Stages, notice: Callable[[str], None]) -> None:
+    def __init__(self, sink: Sink, stages: Stages, notice: Callable[[str], None], live: bool = False) -> None:
+        """
+        :param live: a sink of pictures that is too slow leaves some out, rather than have frames dropped.
+        """
         self.sink = sink
+        self.pictures = bool(getattr(sink, "pictures", False))
         self.error: EdgeWbcError | None = None
         self._stages = stages
         self._notice = notice
-        self._results: Channel[FrameResult | Refused | tuple[CountedCell, ...]] = Channel(WAITING_RESULTS)
+        self._results: Channel[FrameResult | Refused | tuple[CountedCell, ...]] = (
+            Channel(WAITING_PICTURES, latest=live) if self.pictures else Channel(WAITING_RESULTS)
+        )
         self._end: tuple[Differential, Summary] | None = None
         self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"edge-wbc {sink.uri}", daemon=True)
@@ -75,6 +83,8 @@ class Outlet:
 
     def report(self) -> Mapping[str, Any]:
         report = dict(self.sink.report())
+        if self.pictures:
+            report["left_out"] = self._results.dropped
         return report | {"error": str(self.error)} if self.error else report
 
     def _run(self) -> None:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import cv2
@@ -110,7 +110,7 @@ class Pipeline:
         self._newest: Channel[Frame | Refused] = Channel(1, latest=not getattr(source, "lossless", False))
         self._located: Channel[Located | Refused] = Channel(1 if source.live else WAITING_FRAMES)
         self._together = 1 if source.live else TOGETHER
-        self._outlets = [Outlet(sink, self._stages, notice) for sink in sinks]
+        self._outlets = [Outlet(sink, self._stages, notice, source.live) for sink in sinks]
         stages: list[tuple[Callable[[], None], Channel[Any]]] = [(self._locate, self._located)]
         if source.live:  # a file waits for whoever reads it: no thread of its own, and one less to switch to
             stages.insert(0, (self._read, self._newest))
@@ -326,7 +326,7 @@ class Pipeline:
                 self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected]}")
             counts.decided(result)
             for outlet in self._outlets:
-                outlet.put(result)
+                outlet.put(replace(result, pixels=item.frame.pixels) if outlet.pictures else result)
             if self._watch is not None:
                 self._watch(item.frame, result)
 

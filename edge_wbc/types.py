@@ -168,6 +168,8 @@ class FrameResult:
     """Other cells in the frame: decided before, or cut by its border."""
     rejected: str | None = None
     """Why the frame was not judged, in a word such as ``blurred``; it then has no cells."""
+    pixels: Pixels | None = field(default=None, compare=False, repr=False)
+    """The frame's, for sinks of ``pictures`` alone."""
 
 
 @dataclass(frozen=True, slots=True)

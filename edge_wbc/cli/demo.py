@@ -109,8 +109,8 @@ def _variety(result: FrameResult) -> tuple[int, int]:
 def _write_picture(path: Path, frame: Frame, result: FrameResult) -> None:
     import cv2
 
+    from edge_wbc.draw import draw_cells
     from edge_wbc.errors import OutputFailed
-    from edge_wbc.vision.draw import draw_cells
 
     captions = [(p.label, f"{p.label} {p.probability:.0%}") for p in result.predictions]
     drawn = draw_cells(frame.pixels, [cell.box for cell in result.cells], captions)

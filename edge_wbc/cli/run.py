@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     "to",
     multiple=True,
     metavar="SINK",
-    help="console:, jsonl:PATH, csv:PATH, serial:///dev/ttyACM0. Repeatable.",
+    help="console:, jsonl:PATH, csv:PATH, video:PATH.mp4, serial:///dev/ttyACM0. Repeatable.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="FRAMES", help="Stop after so many frames.")
 @click.option("--until-cells", type=click.IntRange(1), metavar="N", help="End when N leukocytes are counted.")

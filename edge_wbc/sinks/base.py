@@ -12,6 +12,8 @@ from edge_wbc.uri import load, parse, table_with_plugins
 class Sink(Protocol):
     """Where results go.
 
+    With ``pictures = True`` a sink is given the pixels of every frame with its result.
+
     Call order, always from one thread: ``open`` → any number of ``frame`` / ``refused`` → ``last``, if cells are left →
     ``finish`` → ``close``.
     ``close`` is called in any case, also after an error. Each may raise ``OutputFailed``; the sink is then given
@@ -53,6 +55,7 @@ SINKS: dict[str, str] = {
     "console": "edge_wbc.sinks.console:open_console",
     "jsonl": "edge_wbc.sinks.files:open_jsonl",
     "csv": "edge_wbc.sinks.files:open_csv",
+    "video": "edge_wbc.sinks.video:open_video",
     "serial": "edge_wbc.sinks.instrument:open_serial",
     "socket": "edge_wbc.sinks.instrument:open_serial",
     "rfc2217": "edge_wbc.sinks.instrument:open_serial",

@@ -14,6 +14,7 @@ from edge_wbc.engines.base import open_engine
 from edge_wbc.errors import CameraError, OutputFailed
 from edge_wbc.manifest import load_model
 from edge_wbc.pipeline import Outcome, Pipeline
+from edge_wbc.sinks.base import open_sink
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import LEUKOCYTES, Frame, FrameResult, Refused
 
@@ -302,3 +303,42 @@ def test_what_ended_a_session_is_said(engine, fields, more, error, ended):
     sink = ListSink()
     outcome = run(ListedSource(fields, error=error), engine, [sink], **more)
     assert outcome.summary.ended == sink.end[1].ended == ended
+
+
+def test_a_video_has_every_frame_of_a_file_source(engine, fields, tmp_path):
+    video = open_sink(f"video:{tmp_path / 'out.mp4'}")
+    outcome = run(ListedSource(fields), engine, [video])
+    assert outcome.failed_sinks == ()
+    assert outcome.summary.sinks[video.uri]["frames"] == len(fields)
+    assert outcome.summary.sinks[video.uri]["left_out"] == 0
+
+
+def test_a_slow_sink_of_pictures_leaves_some_out_and_drops_no_frame_of_a_camera(engine, fields):
+    class Slow(ListSink):
+        pictures = True
+
+    hold, decided = threading.Event(), threading.Semaphore(0)
+    sink, quick = Slow(hold=hold), ListSink("quick:")
+
+    def one_by_one(index):
+        if index and not decided.acquire(timeout=DEADLINE_S):
+            raise AssertionError("the pipeline waits for the slow sink")
+
+    source = ListedSource(fields, live=True, before=one_by_one)
+    releasing = threading.Thread(target=lambda: (quick_done.wait(DEADLINE_S), hold.set()))
+    quick_done = threading.Event()
+    releasing.start()
+
+    def seen(frame, result):
+        decided.release()
+        if frame.index == fields[-1].index:
+            quick_done.set()
+
+    outcome = run(source, engine, [sink, quick], watch=seen)
+    releasing.join()
+    assert len(quick.frames) == len(fields)
+    assert outcome.summary.dropped == 0
+    left_out = outcome.summary.sinks[sink.uri]["left_out"]
+    assert left_out == len(fields) - len(sink.frames) > 0
+    assert all(result.pixels is not None for result in sink.frames)
+    assert all(result.pixels is None for result in quick.frames)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_wbc.draw import draw_cells
 from edge_wbc.types import CLASSES, UNIDENTIFIED, Box
-from edge_wbc.vision.draw import draw_cells
 
 
 def test_the_outline_is_drawn_on_a_copy() -> None:

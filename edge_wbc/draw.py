@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 
-from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Box, Pixels
+from edge_wbc import RESEARCH_USE
+from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Box, FrameResult, Pixels
 
 _COLOURS = {
     "neutrophil": (170, 60, 20),
@@ -38,4 +39,20 @@ def draw_cells(pixels: Pixels, boxes: Sequence[Box], captions: Sequence[tuple[st
         cv2.putText(
             picture, text, (left + 3, top + height + 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
         )
+    return picture
+
+
+def draw_result(pixels: Pixels, result: FrameResult) -> Pixels:
+    """A copy of the frame with its cells: named where they are classified in it, thin where they were before.
+
+    :param pixels: (height, width, 3) uint8 BGR.
+    """
+    captions = [(said.label, f"{said.label} {said.probability:.0%}") for said in result.predictions]
+    picture = draw_cells(pixels, [cell.box for cell in result.cells], captions)
+    for cell in result.again:
+        cv2.rectangle(picture, cell.box, (255, 255, 255), 1, cv2.LINE_AA)
+    line = RESEARCH_USE if result.rejected is None else f"Not judged: {result.rejected}. {RESEARCH_USE}"
+    at = 8, picture.shape[0] - 8
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
     return picture
