@@ -129,7 +129,8 @@ class Recorder:
 
     def _put(self, cells: Sequence[CountedCell], refused: Sequence[Refused], frames: int) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._cells) < MOST_WAITING or self._error is not None)
+            while len(self._cells) >= MOST_WAITING and self._error is None:
+                self._changed.wait()
             if self._error is not None:
                 raise self._error
             self._cells.extend(cells)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,6 +158,31 @@ def test_a_session_that_is_killed_shows_what_was_counted_as_interrupted(
     assert edge_wbc_command("sessions", "replay", "last", "--record", tmp_path).code == 0, "cells decided alone"
     assert edge_wbc_command("sessions", "remove", "last", "--record", tmp_path).code == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_the_recorder_has_no_more_room_the_rest_is_complete(edge_wbc_command: Any, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the end of the disk."""
+    table = tmp_path / "cells.csv"
+    command = shlex.join(
+        [sys.executable, "-m", "edge_wbc", "run", SLIDE, "--record", str(tmp_path), "--to", f"csv:{table}", "--json"]
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 200; exec {command}"],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 5
+    (line,) = done.stderr.splitlines()
+    assert "session.sqlite: recording stopped after " in line
+    assert line.endswith("; make room and run again, other outputs are complete")
+    summary = json.loads(done.stdout)
+    with table.open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == summary["cells"]
+    shown = edge_wbc_command("sessions", "show", "last", "--record", tmp_path, "--json").json
+    assert shown["ended"] == "interrupted"
+    assert len(shown["cells"]) < summary["cells"]
 
 
 def test_until_so_many_cells(edge_wbc_command: Any, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def harmed_at_each_write(faults: Path, folder: str, how: str) -> list[dict[str, 
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(faults)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": str(faults), "OPENBLAS_NUM_THREADS": "1"},  # forks
     )
     assert (done.returncode, done.stderr) == (0, "")
     *steps, unharmed = [json.loads(line) for line in done.stdout.splitlines()]
