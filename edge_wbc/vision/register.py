@@ -9,6 +9,9 @@ from edge_wbc.vision.places import Anchor, Places, Where
 
 SETTLED = 8.0
 """Sightings after which one more moves a cell's box by an eighth."""
+BEYOND = 0.3
+"""How far a cell may reach out of its box, in lengths of the longer side: the box is drawn around its nucleus, of which
+a lobe may have been missed."""
 
 _ROW = np.dtype(
     [
@@ -63,12 +66,17 @@ class Register:
             self._put(number, where, (left + right) / 2, (top + bottom) / 2, right - left, bottom - top, 0)
 
     def near(self, where: Where, size: tuple[int, int]) -> tuple[list[int], list[Box]]:
-        """The cells of which something lies in a frame of (width, height), with their boxes in it."""
+        """The cells of which something may lie in a frame of (width, height), with their boxes from its corner.
+
+        A cell reaches up to ``BEYOND`` × its box's longer side out of its box, which is drawn around the nucleus.
+        """
         rows = self._rows[: self._count]
         x, y = rows["x"] - where.place.x, rows["y"] - where.place.y
         across, down = rows["width"] / 2, rows["height"] / 2
+        reach = 2 * BEYOND * np.maximum(across, down)
         shown = rows["alive"] & (rows["island"] == where.island)
-        shown &= (x + across > 0) & (x - across < size[0]) & (y + down > 0) & (y - down < size[1])
+        shown &= (x + across > -reach) & (x - across < size[0] + reach)
+        shown &= (y + down > -reach) & (y - down < size[1] + reach)
         numbers = np.flatnonzero(shown).tolist()
         return numbers, [
             Box(round(x[n] - across[n]), round(y[n] - down[n]), round(2 * across[n]), round(2 * down[n]))

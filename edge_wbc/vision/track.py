@@ -14,10 +14,10 @@ from typing import NamedTuple
 from edge_wbc.types import Box, Cell, Frame, Place, Prediction
 from edge_wbc.vision.crop import MARGIN
 from edge_wbc.vision.evidence import Evidence
-from edge_wbc.vision.geometry import assign, clipped, close, inside, part_shared
+from edge_wbc.vision.geometry import assign, clipped, close, grown, inside, part_shared
 from edge_wbc.vision.keyframes import MOST_BYTES
 from edge_wbc.vision.places import Places, Where
-from edge_wbc.vision.register import Register
+from edge_wbc.vision.register import BEYOND, Register
 from edge_wbc.vision.sharpness import sharpness
 
 CONFIRMED = 4
@@ -33,6 +33,8 @@ SAME = 0.5
 TOGETHER, MOST_APART = 2, 20
 """Frames in which two tracks were one box, beyond those in which they were two (of which no more than so many
 are remembered), before they are one cell."""
+APART = 0.5
+"""Tracks with less than this between them, in lengths of the longest side, might be one cell."""
 WAIT_FRAMES = 30
 """A cell that left is counted after so many frames with what was classified by then."""
 MARGIN_PX = 4
@@ -106,8 +108,8 @@ class Tracker:
             self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
         near, boxes = self._register.near(where, size)
+        given = _known(cells, boxes, size)
         boxes = [clipped(box, size) for box in boxes]
-        given = assign([cell.box for cell in cells], boxes, SAME)
         sightings = []
         for i, cell in enumerate(cells):
             index, part = given[i]
@@ -197,7 +199,7 @@ class Tracker:
                 self._pairs[a, b] = votes + 1
                 if votes + 1 >= TOGETHER:
                     self._merge(a, b)
-            elif a in found and b in found and close(first, second):
+            elif a in found and b in found and close(first, second, APART):
                 self._pairs[a, b] = max(-MOST_APART, votes - 1)
 
     def _merge_overlapping(self) -> None:
@@ -251,8 +253,21 @@ class Tracker:
             del self._pairs[pair]
 
 
+def _known(cells: Sequence[Cell], boxes: Sequence[Box], size: tuple[int, int]) -> list[tuple[int | None, bool]]:
+    """For each cell the index of its track's box, None if it is new, and whether it is only a part of it.
+
+    What seems new and lies mostly within ``BEYOND`` of a known cell that the border cuts is taken for a part of that:
+    a lobe looks like a cell where the rest is out of sight. A neighbour will be known when both are in view.
+    """
+    given = assign([cell.box for cell in cells], [clipped(box, size) for box in boxes], SAME)
+    cut = [j for j, box in enumerate(boxes) if not inside(box, size)]
+    for i, cell in enumerate(cells):
+        if given[i][0] is None:
+            beside = next((j for j in cut if part_shared(cell.box, grown(boxes[j], BEYOND)) >= SAME), None)
+            given[i] = beside, beside is not None
+    return given
+
+
 def _uncut(box: Box, size: tuple[int, int]) -> float:
     """Share of the cell's crop that lies in the frame: what is cut may be part of the cell."""
-    around = round((MARGIN - 1) / 2 * max(box.width, box.height))
-    crop = Box(box.xmin - around, box.ymin - around, box.width + 2 * around, box.height + 2 * around)
-    return part_shared(crop, Box(0, 0, *size))
+    return part_shared(grown(box, (MARGIN - 1) / 2), Box(0, 0, *size))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
 from edge_wbc.types import Pixels
@@ -111,3 +112,18 @@ def test_the_mosaic_shows_what_was_seen(window: Window, ground: tuple[Pixels, ob
     seen = picture[10:40, 10:210].astype(float).mean(axis=(0, 1))
     assert np.abs(seen - ground[0][100:400, 100:2100].mean(axis=(0, 1))).max() < 4
     assert mosaic(Places()).shape == (1, 1, 3)
+
+
+def test_blurred_frames_are_not_placed_by_the_shadow_on_the_lens(window: Window) -> None:
+    """Blur leaves little but the vignette, which is in every frame at the same place."""
+    down, across = np.mgrid[-1:1:480j, -1:1:640j]
+    shadow = (1 - 0.25 * np.exp(-8 * ((across - 0.3) ** 2 + down**2)))[..., None]
+    places = Places()
+    for x in range(0, 900, 90):
+        assert places.see((window(x, 0) * shadow).astype(np.uint8)) is not None
+    for x in range(900, 1600, 140):
+        where = places.see((cv2.GaussianBlur(window(x, 500), (0, 0), 12) * shadow).astype(np.uint8))
+        assert where is None or abs(where.place.x - x) < 20
+    where = places.see((window(1600, 950) * shadow).astype(np.uint8))
+    assert where is not None
+    assert where.island == 1

@@ -226,3 +226,12 @@ def test_no_track_is_ever_counted_twice(frame_at: FrameAt, ways: list[tuple[int,
     assert len(counted) == len(set(counted))
     assert stage.tracker.open_tracks == 0
     assert stage.tracker.finish() == []
+
+
+def test_a_lobe_that_peeks_out_of_a_cut_cell_is_no_cell_of_its_own(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at)
+    for _ in range(6):
+        stage.show_boxes(100, 0, [Cell(Box(200, 150, 150, 100), 0.5)])
+    for y in (238, 236, 234, 232, 230, 228):
+        stage.show_boxes(100, y, [Cell(Box(240, 240 - y, 60, 60), 0.5)])
+    assert stage.end() == [1]
