@@ -143,18 +143,14 @@ def _agreement(first: Plane, second: Plane, dx: int, dy: int) -> float:
     height, width = first.shape
     one = first[max(0, dy) : height + min(0, dy), max(0, dx) : width + min(0, dx)]
     other = second[max(0, -dy) : height - max(0, dy), max(0, -dx) : width - max(0, dx)]
-    shared, ones, others = (_by_tile(a * b) for a, b in ((one, other), (one, one), (other, other)))
+    rows, columns = (np.arange(_TILES) * length // _TILES for length in one.shape)
+    products = np.stack([one * other, one * one, other * other])
+    shared, ones, others = np.add.reduceat(np.add.reduceat(products, rows, axis=1), columns, axis=2)
     strong = (ones > _FAINT * ones.mean()) & (others > _FAINT * others.mean())
     if np.count_nonzero(strong) < _LEAST_TILES:
         return 0.0
     coefficients = np.sort(shared[strong] / np.sqrt(ones[strong] * others[strong]))
     return float(coefficients[len(coefficients) // 4])
-
-
-def _by_tile(plane: Plane) -> Plane:
-    """Mean of each of three by three parts."""
-    mean: Plane = cv2.resize(plane, (_TILES, _TILES), interpolation=cv2.INTER_AREA)
-    return mean
 
 
 def _padded(length: int) -> int:

@@ -31,13 +31,14 @@ MOST_CORRECTION = 0.35
 """A link may contradict what was believed by this much of a frame; more is rather a mistake."""
 AGREED_PX = 2.0
 """Contradictions above this, in frame pixels, are spread over the way between."""
-SEARCHED_PER_FRAME = 2
+SEARCHED_PER_FRAME = 3
 """Keyframes of other islands compared in every frame while an island is not recognised: about 0.7 ms each."""
 RECOGNISED = 1.2
 """Certainty from which islands are joined: among hundreds of comparisons chance has more to offer, and a mistake costs
 more."""
-SEARCHED = 300
-"""Keyframes of other islands, the last visited first, that each keyframe of an island is compared with."""
+SEARCHED, MOST_WAITING = 200, 6
+"""Keyframes of other islands, the last visited first, that each keyframe of an island is compared with; while so many
+wait for that, further ones are not compared."""
 _RISES, _FALLS = 0.05, 0.003
 """A frame: how quickly the usual texture follows focus, and how slowly it forgets it."""
 
@@ -193,7 +194,8 @@ class Places:
     def _keep(self, island: int, place: Place, seen: View, pixels: Pixels) -> int:
         image = Image(seen.grey, thumb(pixels), (pixels.shape[1], pixels.shape[0]))
         key = self.keyframes.add(island, *place, image, self._now)
-        if others := self.keyframes.elsewhere(island, SEARCHED):
+        others = self.keyframes.elsewhere(island, SEARCHED)
+        if others and len(self._search) < MOST_WAITING:
             self._search.append((key, others[::-1]))
             self._unsearched.add(key)
         return key

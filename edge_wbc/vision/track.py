@@ -49,7 +49,8 @@ class Sighting:
     track: int
     """Number of the cell on the slide, from 1; 0 where the frame has no place."""
     sharpness: float
-    """0 to 1, less where the crop reaches out of the frame; the weight of its prediction."""
+    """0 to 1, less where the crop reaches out of the frame; the weight of its prediction. 0 if it is not wanted anyway:
+    cut, or counted already."""
     whole: bool
     """Not cut by the frame's border, and not just a part of a cell that is there as well."""
     wanted: bool
@@ -114,12 +115,14 @@ class Tracker:
         for i, cell in enumerate(cells):
             index, part = given[i]
             whole = not part and inside(cell.box, size)
-            sharp = round(sharpness(frame.pixels, cell.box) * _uncut(cell.box, size) ** 2, 4)
             number = near[index] if index is not None else self._register.add(where, cell.box, whole)
             if index is None:
                 self._open[number] = Evidence()
             elif not part:
                 self._register.seen(number, where, cell.box, whole)
+            sharp = 0.0
+            if whole and number in self._open:
+                sharp = round(sharpness(frame.pixels, cell.box) * _uncut(cell.box, size) ** 2, 4)
             sightings.append(self._sighted(number, sharp, whole, where))
         self._doubt(near, boxes, where, size)
         found = {seen.track for seen in sightings if seen.whole}
