@@ -83,6 +83,9 @@ class Frame:
     """The file the frame came from, or the source's URI."""
     truth: tuple[KnownCell, ...] | None = None
     """What is really in the frame; only a simulated source knows."""
+    defocus_px: float | None = None
+    """How far a simulated frame is out of focus: deviation of its blur in pixels of a 640×480 frame, beside the
+    lens' own."""
 
     @property
     def ref(self) -> FrameRef:

@@ -1,7 +1,8 @@
 """``smear://``: a simulated microscope that drives across a simulated blood smear, for demo, tests and bench.
 
     smear://?seed=1&cells=200&size=640x480&fps=30
-    smear://?seed=1&cells=200&path=wander
+    smear://?seed=1&cells=200&path=wander&faults=focus,dust
+    smear://?cells=200&crops=FOLDER
 
 Every frame says what is really in it (:attr:`Frame.truth`). All of it follows from the seed. Without ``fps``
 fields come as fast as they are asked for; with it the source is live, like a camera over a moving stage.
@@ -13,14 +14,17 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edge_wbc.errors import UsageError
+from edge_wbc.sources.smear_crops import Crops
+from edge_wbc.sources.smear_faults import FAULTS
 from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import Slide
-from edge_wbc.sources.smear_view import View
+from edge_wbc.sources.smear_view import Shot, View
 from edge_wbc.types import Box, Frame, KnownCell, Pixels
 from edge_wbc.uri import Uri
 
@@ -37,14 +41,26 @@ class SmearSource:
     :param size: width and height of a frame; every size sees about as much of the slide, finer or coarser.
     :param fps: pace; None for as fast as asked.
     :param path: a name in :data:`PATHS`.
+    :param faults: names in :data:`FAULTS`.
+    :param crops: photographed white cells in place of drawn ones.
     """
 
     def __init__(
-        self, uri: str, seed: int, cells: int, size: tuple[int, int], fps: float | None, path: str = "fields"
+        self,
+        uri: str,
+        seed: int,
+        cells: int,
+        size: tuple[int, int],
+        fps: float | None,
+        path: str = "fields",
+        faults: frozenset[str] = frozenset(),
+        crops: Crops | None = None,
     ) -> None:
         self.uri = uri
         self.continuous = path != "fields"
         self._path = PATHS[path]
+        self._faults = faults
+        self._crops = crops
         self.live = fps is not None
         self._period_s = 1 / fps if fps else 0.0
         self._size = size
@@ -55,25 +71,27 @@ class SmearSource:
     def frames(self) -> Iterator[Frame]:
         """Yield what the camera sees at each position of the stage; see :meth:`Source.frames`."""
         field = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
-        slide = Slide(self._seed, self._cells, field)
-        due = time.monotonic()
-        view = View(slide)
-        for index, (x, y) in enumerate(self._path(slide)):
-            if self.continuous:
-                shown = view.render(x, y, exposure=index), slide.known(x, y)
-            else:
-                shown = slide.render(x, y, exposure=index)
-            pixels, truth = self._resized(*shown)
+        last, due = -1, time.monotonic()
+        for shot in self._shots(Slide(self._seed, self._cells, field, self._crops)):
+            pixels, truth = self._resized(shot.pixels, shot.truth)
             if self.live:
-                due = max(due + self._period_s, time.monotonic())
+                due = max(due + (shot.number - last) * self._period_s, time.monotonic())
                 self._closed.wait(due - time.monotonic())
             if self._closed.is_set():
                 return
-            yield Frame(pixels, index, time.monotonic_ns(), self.uri, truth)
+            yield Frame(pixels, shot.number, time.monotonic_ns(), self.uri, truth, shot.defocus_px)
+            last = shot.number
 
     def close(self) -> None:
         """End ``frames()`` now, from any thread."""
         self._closed.set()
+
+    def _shots(self, slide: Slide) -> Iterator[Shot]:
+        if self.continuous or self._faults:
+            yield from View(slide, self._faults).shots(self._path(slide), moving=self.continuous)
+            return
+        for index, place in enumerate(self._path(slide)):
+            yield Shot(index, *slide.render(*place, exposure=index), 0.0)
 
     def _resized(self, pixels: Pixels, truth: tuple[KnownCell, ...]) -> tuple[Pixels, tuple[KnownCell, ...]]:
         width, height = self._size
@@ -93,8 +111,9 @@ def open_smear(uri: Uri) -> SmearSource:
     """The simulated microscope.
 
     :raises UsageError: an unknown option, or a value that makes no sense.
+    :raises SourceError: the folder of crops is not there or holds no white cell.
     """
-    uri.allow("seed", "cells", "size", "fps", "path")
+    uri.allow("seed", "cells", "size", "fps", "path", "faults", "crops")
     if uri.path.strip("/"):
         raise UsageError(f"{uri.text}: smear takes no path, only options; write for example smear://?seed=1&cells=200")
     seed = uri.option("seed", int, 1)
@@ -110,7 +129,24 @@ def open_smear(uri: Uri) -> SmearSource:
     path = uri.options.get("path", "fields")
     if path not in PATHS:
         raise UsageError(f"{uri.text}: path={path!r} is not one of {', '.join(PATHS)}; write for example path=wander")
-    return SmearSource(uri.text, seed, cells, size, fps, path)
+    crops = Crops(Path(uri.options["crops"])) if "crops" in uri.options else None
+    return SmearSource(uri.text, seed, cells, size, fps, path, _faults(uri), crops)
+
+
+def _faults(uri: Uri) -> frozenset[str]:
+    if "faults" not in uri.options:
+        return frozenset()
+    text = uri.options["faults"]
+    if text == "all":
+        return frozenset(FAULTS)
+    named = text.split(",")
+    for name in named:
+        if name not in FAULTS:
+            raise UsageError(
+                f"{uri.text}: fault {name!r} is not one of {', '.join(FAULTS)}; write for example faults=focus,dust "
+                "or faults=all"
+            )
+    return frozenset(named)
 
 
 def _size(uri: Uri) -> tuple[int, int]:

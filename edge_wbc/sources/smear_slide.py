@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_wbc.sources.smear_crops import Crops
 from edge_wbc.sources.smear_paint import Plane, outline, paint, platelets
+from edge_wbc.sources.smear_specks import Speck, add, red_cells
 from edge_wbc.types import Box, KnownCell, Pixels
 
 FREQUENCIES: dict[str, float] = {
@@ -65,35 +66,30 @@ class WhiteCell:
         return Box(self.x + left, self.y + top, right - left, bottom - top)
 
 
-class Speck(NamedTuple):
-    """A red cell or a platelet of the plan."""
-
-    x: int
-    y: int
-    sprite: int
-    mirror: int
-    strength: float
-
-
 class Slide:
     """A smear of one seed.
 
     :param cells: white cells on the slide.
     :param field: width and height of what the microscope shows at once, in slide pixels.
+    :param crops: photographed cells to show in place of drawn ones; the slide then has only their classes.
     """
 
-    def __init__(self, seed: int, cells: int, field: tuple[int, int] = (640, 480)) -> None:
+    def __init__(self, seed: int, cells: int, field: tuple[int, int] = (640, 480), crops: Crops | None = None) -> None:
         self.seed, self.field = seed, field
         rng = np.random.default_rng((seed, 0))
         counts = rng.choice(len(CELLS_PER_FIELD), p=CELLS_PER_FIELD, size=2 * cells + 20)
         self.first_cell = np.minimum(np.concatenate([[0], np.cumsum(counts)]), cells)
         self.fields = int(np.searchsorted(self.first_cell, cells))
         """Fields that it takes to show every white cell."""
-        shares = np.cumsum(list(FREQUENCIES.values()))
+        frequencies = {label: share for label, share in FREQUENCIES.items() if crops is None or label in crops.labels}
+        shares = np.cumsum(list(frequencies.values()))
         kinds = np.searchsorted(shares, (np.arange(cells) + rng.random()) / cells * shares[-1], side="right")
         kinds = rng.permutation(np.minimum(kinds, len(shares) - 1))
-        self.labels = [tuple(FREQUENCIES)[kind] for kind in kinds.tolist()]
+        self.labels = [tuple(frequencies)[kind] for kind in kinds.tolist()]
         """Class of each white cell."""
+        self._photographed = (
+            [] if crops is None else [functools.partial(crops.cell, path) for path in crops.deal(self.labels, seed)]
+        )
         self._stain = rng.normal(1, 0.04, (3, 1, 1)).astype(np.float32) * np.float32(rng.uniform(0.9, 1.08))
         self._defocus_px = float(rng.uniform(0.5, 0.9))
         coolness = rng.random() ** 2
@@ -134,14 +130,14 @@ class Slide:
         specks = [self._specks_of(column, row) for column, row in squares]
         for red, _ in specks:
             for speck in red:
-                _add(thickness, _sprites()[speck.sprite], speck, x, y, _STACKED)
+                add(thickness, red_cells()[speck.sprite], speck, x, y, _STACKED)
         np.multiply(self._red, thickness, out=od)
         for _, small in specks:
             for speck in small:
-                _add(od, platelets()[speck.sprite], speck, x, y)
+                add(od, platelets()[speck.sprite], speck, x, y)
         for column, row in squares:
             for cell in self.cells(self._index(column, row)):
-                _add(od, self._painted(cell), Speck(cell.x, cell.y, 0, 0, 1.0), x, y)
+                add(od, self._painted(cell), Speck(cell.x, cell.y, 0, 0, 1.0), x, y)
         od *= -self._stain
         np.exp(od, out=od)
         return od
@@ -190,7 +186,8 @@ class Slide:
         while True:
             cells: list[WhiteCell] = []
             for cell_id in ids:
-                edge = outline(self.labels[cell_id], rng)
+                photographed = self._photographed
+                edge = photographed[cell_id]().edge if photographed else outline(self.labels[cell_id], rng)
                 near = GAP_PX // 2 - edge.min(axis=0)
                 far = np.asarray(self.field) - GAP_PX // 2 - edge.max(axis=0)
                 x, y = rng.uniform(near + 1, far - 1).astype(int).tolist()
@@ -206,7 +203,7 @@ class Slide:
         white = [cell for index in near for cell in self.cells(index)]
         taken = [(cell.x, cell.y, float(np.abs(cell.edge).max())) for cell in white]
         area = width * height / (640 * 480)
-        red = round(_RED_CELLS * area * rng.uniform(0.75, 1.25)), 44, len(_sprites())
+        red = round(_RED_CELLS * area * rng.uniform(0.75, 1.25)), 44, len(red_cells())
         small = int(rng.poisson(_PLATELETS * area)), 9, len(platelets())
         placed: list[list[Speck]] = []
         for tries, radius, sprites in (red, small):
@@ -223,6 +220,8 @@ class Slide:
         return placed[0], placed[1]
 
     def _paint(self, cell: WhiteCell) -> Plane:
+        if self._photographed:
+            return self._photographed[cell.cell_id]().od
         return paint(cell.label, cell.edge, np.random.default_rng((self.seed, 3, cell.cell_id)))
 
     def _illumination(self, light: Plane, rng: np.random.Generator) -> Plane:
@@ -254,46 +253,3 @@ def _touch(a: Box, b: Box) -> bool:
         and a.ymin < b.ymin + b.height + GAP_PX
         and b.ymin < a.ymin + a.height + GAP_PX
     )
-
-
-def _add(canvas: Plane, sprite: Plane, speck: Speck, x: int, y: int, share: float = 1.0) -> None:
-    """Add a sprite's density where it lies within the canvas, whose left upper corner is at (x, y).
-
-    :param share: how much of the fainter counts where something is already.
-    """
-    if speck.mirror & 4:
-        sprite = sprite.swapaxes(-1, -2)
-    sprite = sprite[..., :: 1 - 2 * (speck.mirror & 1), :: 1 - (speck.mirror & 2)]
-    (height, width), (tall, wide) = canvas.shape[-2:], sprite.shape[-2:]
-    left, top = speck.x - x - wide // 2, speck.y - y - tall // 2
-    x0, x1, y0, y1 = max(0, left), min(width, left + wide), max(0, top), min(height, top + tall)
-    if x0 < x1 and y0 < y1:
-        piece = sprite[..., y0 - top : y1 - top, x0 - left : x1 - left]
-        if speck.strength != 1:
-            piece = np.float32(speck.strength) * piece
-        place = canvas[..., y0:y1, x0:x1]
-        if share == 1:
-            place += piece
-        else:
-            place[...] = np.maximum(place, piece) + np.float32(share) * np.minimum(place, piece)
-
-
-@functools.cache
-def _sprites() -> list[Plane]:
-    """Red cells: relative thickness, 1 at the thick ring."""
-    rng = np.random.default_rng(30)
-    side = 109
-    down, across = np.mgrid[:side, :side].astype(np.float32) - side // 2
-    sprites = []
-    for _ in range(64):
-        turn, stretch, radius = rng.uniform(0, np.pi), rng.uniform(0.84, 1.0), rng.uniform(39, 47)
-        u = (across * np.cos(turn) + down * np.sin(turn)) / radius
-        v = (down * np.cos(turn) - across * np.sin(turn)) / (radius * stretch)
-        angle, away = np.arctan2(v, u), np.hypot(u, v)
-        for waves in (2, 3, 4, 5):
-            away *= 1 + rng.normal(0, 0.02) * np.cos(waves * angle + rng.uniform(0, 2 * np.pi))
-        pallor, hollow = rng.uniform(0.3, 1.1), rng.uniform(0.36, 0.52)
-        shape = np.clip((1 - away) * radius / 2.5 + 0.5, 0, 1)
-        profile = 0.82 + 0.2 * away**3 - pallor * 0.8 * np.exp(-((away / hollow) ** 4) / 1.5)
-        sprites.append((shape * np.clip(profile, 0.06, 1.2)).astype(np.float32))
-    return sprites

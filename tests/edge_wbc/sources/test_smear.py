@@ -143,7 +143,7 @@ def test_a_usual_slide_holds_every_class(seed: int) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("smear://?sed=1", "seed, cells, size, fps, path"),
+        ("smear://?sed=1", "seed, cells, size, fps, path, faults, crops"),
         ("smear://?seed=one", "seed=1"),
         ("smear://?seed=-1", "seed=1"),
         ("smear://?cells=0", "cells=200"),
