@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+import pytest
 
 from edge_wbc.types import Pixels
+from edge_wbc.vision.motion import Displacement, View, displacement
 from edge_wbc.vision.places import Places, Where, mosaic
 
 Window = Callable[..., Pixels]
@@ -127,3 +129,21 @@ def test_blurred_frames_are_not_placed_by_the_shadow_on_the_lens(window: Window)
     where = places.see((window(1600, 950) * shadow).astype(np.uint8))
     assert where is not None
     assert where.island == 1
+
+
+def test_a_loop_is_closed(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every measurement is wrong by a pixel or two; back at the start, the place is the start's all the same."""
+
+    def biased(first: View, second: View) -> Displacement:
+        dx, dy, certainty = displacement(first, second)
+        return Displacement(dx + 0.3, dy + 0.2, certainty)
+
+    monkeypatch.setattr("edge_wbc.vision.places.displacement", biased)
+    places = Places()
+    corners = [(0, 0), (1600, 0), (1600, 960), (0, 960), (0, 0)]
+    way = walk(places, window, *corners)
+    assert drift(way) > 12
+    first, last = way[0][0], way[-1][0]
+    assert places.version > 0
+    (_, began), (_, ended) = places.at(first.anchor), places.at(last.anchor)
+    assert np.hypot(began.x - ended.x, began.y - ended.y) < 4
