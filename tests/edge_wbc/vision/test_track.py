@@ -155,8 +155,8 @@ def test_lobes_found_as_two_and_then_as_one_are_one_cell(frame_at: FrameAt) -> N
 def test_neighbours_once_found_as_one_stay_two(frame_at: FrameAt) -> None:
     stage = Stage(frame_at)
     two = [Cell(Box(300, 200, 90, 90), 0.5), Cell(Box(400, 200, 90, 90), 0.5)]
-    for i in range(12):
-        stage.show_boxes(0, 0, [Cell(Box(300, 200, 190, 90), 0.5)] if i in (3, 7) else two)
+    for i in range(4):
+        stage.show_boxes(0, 0, [Cell(Box(300, 200, 190, 90), 0.5)] if i in (1, 3) else two)
     assert len(stage.end()) == 2
 
 
@@ -174,6 +174,21 @@ def test_the_same_cell_on_two_islands_is_one(frame_at: FrameAt) -> None:
     for x, y in ((400, 250), (700, 400), (1000, 600), (1300, 800), (1600, 950)):
         stage.show(x, y)
     assert len(stage.end()) == 2
+
+
+def test_a_cell_found_anew_before_its_place_is_recognised_is_not_counted_again(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at, (300, 300))
+    for x in pan(0, 1600, 120):
+        stage.show(x, 0)
+    for y in range(0, 960, 100):
+        stage.show(1600, y)
+    for x in pan(1600, 800, 120):
+        stage.show(x, 960)
+    assert [count.track for count in stage.counts] == [1]
+    islands = [stage.show(100, 100, only=(0,) if i < 4 else ()).island for i in range(12)]
+    assert islands[0] == 1
+    assert islands[-1] == 0
+    assert stage.end() == [1]
 
 
 def test_a_black_frame_counts_nothing(frame_at: FrameAt) -> None:
