@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge_wbc.types import Box
+from edge_wbc.vision.geometry import assign, clipped, grown, inside, part_shared
 from edge_wbc.vision.places import Anchor, Places, Where
 
 SETTLED = 8.0
 """Sightings after which one more moves a cell's box by an eighth."""
+SAME = 0.5
+"""Of the smaller box, the part that two boxes of one cell have in common at least."""
 BEYOND = 0.3
 """How far a cell may reach out of its box, in lengths of the longer side: the box is drawn around its nucleus, of which
 a lobe may have been missed."""
@@ -133,3 +138,18 @@ class Register:
 
 def _middle(box: Box) -> tuple[float, float]:
     return box.xmin + box.width / 2, box.ymin + box.height / 2
+
+
+def known(found: Sequence[Box], boxes: Sequence[Box], size: tuple[int, int]) -> list[tuple[int | None, bool]]:
+    """For each box found, the index of the cell's known one, None if it is new, and whether it is only a part of it.
+
+    What seems new and lies mostly within ``BEYOND`` of a known cell that the border cuts is taken for a part of that:
+    a lobe looks like a cell where the rest is out of sight. A neighbour will be known when both are in view.
+    """
+    given = assign(found, [clipped(box, size) for box in boxes], SAME)
+    cut = [j for j, other in enumerate(boxes) if not inside(other, size)]
+    for i, box in enumerate(found):
+        if given[i][0] is None:
+            beside = next((j for j in cut if part_shared(box, grown(boxes[j], BEYOND)) >= SAME), None)
+            given[i] = beside, beside is not None
+    return given

@@ -6,7 +6,7 @@ view; what the locator found once while the stage showed the place again and aga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -14,10 +14,11 @@ from typing import NamedTuple
 from edge_wbc.types import Box, Cell, Frame, Place, Prediction
 from edge_wbc.vision.crop import MARGIN
 from edge_wbc.vision.evidence import Evidence
-from edge_wbc.vision.geometry import assign, clipped, close, grown, inside, part_shared
+from edge_wbc.vision.geometry import clipped, close, grown, inside, part_shared
 from edge_wbc.vision.keyframes import MOST_BYTES
+from edge_wbc.vision.pairs import Pairs
 from edge_wbc.vision.places import Places, Where
-from edge_wbc.vision.register import BEYOND, Register
+from edge_wbc.vision.register import SAME, Register, known
 from edge_wbc.vision.sharpness import sharpness
 
 CONFIRMED = 4
@@ -28,11 +29,6 @@ SHARPER = 1.2
 """… one that is sharper by this factor than all before."""
 BLURRED = 0.6
 """A cell whose best sighting has less than this of the usual sharpness waits for a better one till it leaves."""
-SAME = 0.5
-"""Of the smaller box, the part that two boxes of one cell have in common at least."""
-TOGETHER, MOST_APART = 2, 20
-"""Frames in which two tracks were one box, beyond those in which they were two (of which no more than so many
-are remembered), before they are one cell."""
 APART = 0.5
 """Tracks with less than this between them, in lengths of the longest side, might be one cell."""
 WAIT_FRAMES = 30
@@ -90,7 +86,7 @@ class Tracker:
         self._below = unidentified_below
         self._register = Register()
         self._open: dict[int, Evidence] = {}
-        self._pairs: dict[tuple[int, int], int] = {}
+        self._pairs = Pairs()
         self._version = 0
         self._now = 0
         self._usual = 0.0
@@ -109,7 +105,7 @@ class Tracker:
             self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
         near, boxes = self._register.near(where, size)
-        given = _known(cells, boxes, size)
+        given = known([cell.box for cell in cells], boxes, size)
         boxes = [clipped(box, size) for box in boxes]
         sightings = []
         for i, cell in enumerate(cells):
@@ -155,7 +151,6 @@ class Tracker:
         ready = [number for number, state in self._open.items() if state.answered and state.is_cell]
         counts = [self._count(number) for number in ready]
         self._open.clear()
-        self._pairs.clear()
         return counts
 
     def known_as(self, track: int) -> int:
@@ -197,13 +192,11 @@ class Tracker:
         for (a, first), (b, second) in combinations(zip(near, boxes, strict=True), 2):
             if a not in self._open and b not in self._open:
                 continue
-            votes = self._pairs.get((a, b), 0)
             if any(min(part_shared(cell.box, first), part_shared(cell.box, second)) >= SAME for cell in cells):
-                self._pairs[a, b] = votes + 1
-                if votes + 1 >= TOGETHER:
+                if self._pairs.together(a, b):
                     self._merge(a, b)
             elif a in found and b in found and close(first, second, APART):
-                self._pairs[a, b] = max(-MOST_APART, votes - 1)
+                self._pairs.apart(a, b)
 
     def _merge_overlapping(self) -> None:
         """After places were corrected: tracks that now lie on one another are one cell."""
@@ -221,7 +214,7 @@ class Tracker:
         if states[0] is not None and states[1] is not None:  # if either was counted, both are
             states[0].take(states[1])
             self._open[kept] = states[0]
-        self._forget_pairs({kept, gone})
+        self._pairs.forget(kept, gone)
 
     def _is_ready(self, number: int, state: Evidence) -> bool:
         if not state.answered or not self.places.searched(self._register.key(number)):
@@ -248,27 +241,7 @@ class Tracker:
 
     def _close(self, number: int) -> None:
         del self._open[number]
-        self._forget_pairs({number})
-
-    def _forget_pairs(self, numbers: Iterable[int]) -> None:
-        gone = set(numbers)
-        for pair in [pair for pair in self._pairs if not gone.isdisjoint(pair)]:
-            del self._pairs[pair]
-
-
-def _known(cells: Sequence[Cell], boxes: Sequence[Box], size: tuple[int, int]) -> list[tuple[int | None, bool]]:
-    """For each cell the index of its track's box, None if it is new, and whether it is only a part of it.
-
-    What seems new and lies mostly within ``BEYOND`` of a known cell that the border cuts is taken for a part of that:
-    a lobe looks like a cell where the rest is out of sight. A neighbour will be known when both are in view.
-    """
-    given = assign([cell.box for cell in cells], [clipped(box, size) for box in boxes], SAME)
-    cut = [j for j, box in enumerate(boxes) if not inside(box, size)]
-    for i, cell in enumerate(cells):
-        if given[i][0] is None:
-            beside = next((j for j in cut if part_shared(cell.box, grown(boxes[j], BEYOND)) >= SAME), None)
-            given[i] = beside, beside is not None
-    return given
+        self._pairs.forget(number)
 
 
 def _uncut(box: Box, size: tuple[int, int]) -> float:

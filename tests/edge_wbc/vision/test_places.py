@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edge_wbc.types import Pixels
+from edge_wbc.vision.mosaic import mosaic
 from edge_wbc.vision.motion import Displacement, View, displacement
-from edge_wbc.vision.places import Places, Where, mosaic
+from edge_wbc.vision.places import Places, Where
 
 Window = Callable[..., Pixels]
 
