@@ -105,7 +105,8 @@ class Tracker:
             self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
         near, boxes = self._register.near(where, size)
-        given = known([cell.box for cell in cells], boxes, size)
+        whole_before = [self._register.was_whole(number) for number in near]
+        given = known([cell.box for cell in cells], boxes, whole_before, size)
         boxes = [clipped(box, size) for box in boxes]
         sightings = []
         for i, cell in enumerate(cells):

@@ -250,3 +250,23 @@ def test_a_lobe_that_peeks_out_of_a_cut_cell_is_no_cell_of_its_own(frame_at: Fra
     for y in (238, 236, 234, 232, 230, 228):
         stage.show_boxes(100, y, [Cell(Box(240, 240 - y, 60, 60), 0.5)])
     assert stage.end() == [1]
+
+
+def test_a_cell_whose_lobes_come_in_one_by_one_is_counted(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at)
+    lobes = [Box(700, 100, 70, 60), Box(710, 165, 70, 70)]
+    for x in (100, 110, 120):
+        cut = [Cell(Box(box.xmin - x, box.ymin, 640 - box.xmin + x, box.height), 0.5) for box in lobes]
+        stage.show_boxes(x, 0, cut)
+    for x in (200, 400, 600):
+        stage.show_boxes(x, 0, [Cell(Box(700 - x, 100, 80, 135), 0.5)])
+    assert len(stage.end()) == 1
+
+
+def test_a_cut_cell_does_not_swallow_its_neighbours(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at, *[(x, 430) for x in range(100, 1400, 100)])
+    for x in (*pan(0, 900, 60), *pan(900, 0, 60)):
+        stage.show(x, 0)
+    for x in pan(0, 900, 60):
+        stage.show(x, 200)
+    assert len(stage.end()) == len(stage.cells)
