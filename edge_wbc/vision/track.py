@@ -6,20 +6,19 @@ view; what the locator found once while the stage showed the place again and aga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 from edge_wbc.types import Box, Cell, Frame, Place, Prediction
-from edge_wbc.vision.crop import MARGIN
 from edge_wbc.vision.evidence import Evidence
-from edge_wbc.vision.geometry import clipped, close, grown, inside, part_shared
+from edge_wbc.vision.geometry import clipped, close, inside, part_shared
 from edge_wbc.vision.keyframes import MOST_BYTES
 from edge_wbc.vision.pairs import Pairs
 from edge_wbc.vision.places import Places, Where
 from edge_wbc.vision.register import SAME, Register, known
-from edge_wbc.vision.sharpness import sharpness
+from edge_wbc.vision.sharpness import sharpness, uncut
 
 CONFIRMED = 4
 """Frames in which a cell is seen whole before it is counted while still in view."""
@@ -43,7 +42,7 @@ class Sighting:
     """A located cell, known by its track."""
 
     track: int
-    """Number of the cell on the slide, from 1; 0 where the frame has no place."""
+    """Number of the cell on the slide, from 1; 0 where the frame has no place, or the box spans the frame."""
     sharpness: float
     """0 to 1, less where the crop reaches out of the frame; the weight of its prediction. 0 if it is not wanted anyway:
     cut, or counted already."""
@@ -98,12 +97,17 @@ class Tracker:
         if where is None:
             for state in self._open.values():
                 state.in_view = False
-            return Seen(None, -1, tuple(Sighting(0, 0.0, False, False) for _ in cells))
+            return Seen(None, -1, (_NOT_FOLLOWED,) * len(cells))
         if self.places.version != self._version:
             self._version = self.places.version
             self._register.renew(self.places)
             self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
+        followed = self._follow(frame, [cell for cell in cells if not _spans(cell.box, size)], where, size)
+        sightings = tuple(_NOT_FOLLOWED if _spans(cell.box, size) else next(followed) for cell in cells)
+        return Seen(where.place, where.island, sightings)
+
+    def _follow(self, frame: Frame, cells: Sequence[Cell], where: Where, size: tuple[int, int]) -> Iterator[Sighting]:
         near, boxes = self._register.near(where, size)
         whole_before = [self._register.was_whole(number) for number in near]
         given = known([cell.box for cell in cells], boxes, whole_before, size)
@@ -119,12 +123,12 @@ class Tracker:
                 self._register.seen(number, where, cell.box, whole)
             sharp = 0.0
             if whole and number in self._open:
-                sharp = round(sharpness(frame.pixels, cell.box) * _uncut(cell.box, size) ** 2, 4)
+                sharp = round(sharpness(frame.pixels, cell.box) * uncut(cell.box, size) ** 2, 4)
             sightings.append(self._sighted(number, sharp, whole, where))
         self._doubt(near, boxes, where, size)
         found = {seen.track for seen in sightings if seen.whole}
         self._weigh_pairs(cells, near, boxes, found)
-        return Seen(where.place, where.island, tuple(sightings))
+        return iter(sightings)
 
     def pool(self, track: int, prediction: Prediction, weight: float) -> None:
         """Add what the network said of one sighting.
@@ -140,8 +144,7 @@ class Tracker:
 
     def settle(self) -> list[Count]:
         """Cells that are certain by now, each once and never again."""
-        ready = [number for number, state in self._open.items() if self._is_ready(number, state)]
-        counts = [self._count(number) for number in ready]
+        counts = [self._count(number) for number, state in [*self._open.items()] if self._is_ready(number, state)]
         for number in [number for number, state in self._open.items() if self._is_over(state)]:
             self._register.remove(number)
             self._close(number)
@@ -149,8 +152,7 @@ class Tracker:
 
     def finish(self) -> list[Count]:
         """The cells left at the end that deserve to be counted."""
-        ready = [number for number, state in self._open.items() if state.answered and state.is_cell]
-        counts = [self._count(number) for number in ready]
+        counts = [self._count(number) for number, state in [*self._open.items()] if state.answered and state.is_cell]
         self._open.clear()
         return counts
 
@@ -223,12 +225,8 @@ class Tracker:
         if not state.in_view:
             late = self._now - state.last_seen >= WAIT_FRAMES
             return state.is_cell and (state.answered >= state.asked or late)
-        return (
-            state.is_cell
-            and state.hits >= CONFIRMED
-            and state.answered >= ASKED
-            and state.best >= BLURRED * self._usual
-        )
+        confirmed = state.is_cell and state.hits >= CONFIRMED and state.answered >= ASKED
+        return confirmed and state.best >= BLURRED * self._usual
 
     def _is_over(self, state: Evidence) -> bool:
         """Left the view long ago, and no cell by what was seen of it: should it come back, it is seen with new eyes."""
@@ -245,6 +243,9 @@ class Tracker:
         self._pairs.forget(number)
 
 
-def _uncut(box: Box, size: tuple[int, int]) -> float:
-    """Share of the cell's crop that lies in the frame: what is cut may be part of the cell."""
-    return part_shared(grown(box, (MARGIN - 1) / 2), Box(0, 0, *size))
+_NOT_FOLLOWED = Sighting(0, 0.0, False, False)
+
+
+def _spans(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a box reaches from border to border: beside the smear the locator may take a whole frame for a cell."""
+    return box.width >= size[0] or box.height >= size[1]

@@ -263,6 +263,15 @@ def test_a_cell_whose_lobes_come_in_one_by_one_is_counted(frame_at: FrameAt) -> 
     assert len(stage.end()) == 1
 
 
+def test_a_frame_taken_for_a_cell_swallows_none(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at, (700, 200))
+    (whole_frame,) = stage.show_boxes(0, 0, [Cell(Box(0, 0, 640, 480), 0.5)]).sightings
+    assert (whole_frame.track, whole_frame.wanted) == (0, False)
+    for x in (*pan(40, 400, 40), *pan(400, 40, 40)):
+        stage.show(x, 0)
+    assert stage.end() == [1]
+
+
 def test_a_cut_cell_does_not_swallow_its_neighbours(frame_at: FrameAt) -> None:
     stage = Stage(frame_at, *[(x, 430) for x in range(100, 1400, 100)])
     for x in (*pan(0, 900, 60), *pan(900, 0, 60)):
