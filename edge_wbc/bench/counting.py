@@ -20,11 +20,12 @@ from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine, open_engine
 from edge_wbc.manifest import LabelsGroup, load_model
 from edge_wbc.metrics import percentiles_ms
+from edge_wbc.sources.smear_faults import in_view_and_focus
 from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import FREQUENCIES, Slide
 from edge_wbc.sources.smear_view import View
 from edge_wbc.types import LEUKOCYTES, NOT_A_CELL, Cell, Frame, KnownCell, Pixels, Prediction
-from edge_wbc.vision.geometry import inside, part_shared
+from edge_wbc.vision.geometry import part_shared
 from edge_wbc.vision.locate import locate
 from edge_wbc.vision.track import Count, Tracker
 
@@ -47,6 +48,8 @@ class Job:
     model: str
     engine: str | None
     """None for the truth in the classifier's place."""
+    faults: frozenset[str] = frozenset()
+    """Of the microscope and the camera; see smear://."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,12 @@ class Counted:
     seed: int
     frames: int
     in_view: int
-    """Cells that were wholly inside the frame in at least one frame; the simulated microscope is always in focus."""
+    """Cells that were in at least one frame wholly in view and in focus."""
     once: int
     doubled: int
     missed: int
     others: int
-    """Counted, though never wholly in view: cells all the same."""
+    """Counted, though never wholly in view and in focus: cells all the same."""
     not_cells: int
     """Counted where no white cell is."""
     asked: int
@@ -69,7 +72,7 @@ class Counted:
     islands: int
     """Times that the place was lost for good, and one."""
     off_px: float
-    """Largest error of a frame's place, in the first island."""
+    """Largest error of a frame's place, in the first island; faults shake the stage and repeat frames, which shows."""
     see_ms: Mapping[str, float]
     inside_interval: Mapping[str, bool]
     """For each leukocyte class, whether its generating rate lies in the reported interval."""
@@ -107,14 +110,15 @@ def count_slide(job: Job) -> Counted:
 
 
 def _count(job: Job, slide: Slide, labels: LabelsGroup, engine: Engine | None) -> Counted:
-    view, tracker, ledger = View(slide), Tracker(labels.unidentified_below), _Ledger(slide, labels)
+    tracker, ledger = Tracker(labels.unidentified_below), _Ledger(slide, labels)
     frames, asked, off, see_ns = 0, 0, 0.0, []
     start: tuple[float, float] | None = None
-    for index, (x, y) in enumerate(PATHS[job.path](slide)):
-        if index % job.every:
+    way = list(PATHS[job.path](slide))
+    for shot in View(slide, job.faults).shots(iter(way), moving=job.path != "fields"):
+        if shot.number % job.every:
             continue
-        truth = slide.known(x, y)
-        frame = Frame(view.render(x, y, index), index, 0, job.path, None)
+        (x, y), truth = way[shot.number], shot.truth
+        frame = Frame(shot.pixels, shot.number, 0, job.path, truth, shot.defocus_px)
         cells = locate(frame.pixels)
         began = cv2.getTickCount()
         seen = tracker.see(frame, cells)
@@ -123,7 +127,7 @@ def _count(job: Job, slide: Slide, labels: LabelsGroup, engine: Engine | None) -
         if seen.place is not None and seen.island == 0:
             start = start or (x - seen.place.x, y - seen.place.y)
             off = max(off, abs(start[0] + seen.place.x - x), abs(start[1] + seen.place.y - y))
-        ledger.show(truth, slide.field)
+        ledger.show(frame)
         wanted = [(cell, sighting) for cell, sighting in zip(cells, seen.sightings, strict=True) if sighting.wanted]
         predictions = _predictions(frame.pixels, [cell for cell, _ in wanted], truth, engine)
         asked += len(wanted)
@@ -148,8 +152,8 @@ class _Ledger:
         self._not_cells = 0
         self._mistaken = 0
 
-    def show(self, truth: Sequence[KnownCell], size: tuple[int, int]) -> None:
-        self._in_view.update(cell.cell_id for cell in truth if inside(cell.box, size))
+    def show(self, frame: Frame) -> None:
+        self._in_view.update(cell.cell_id for cell in in_view_and_focus(frame))
 
     def saw(self, track: int, real: KnownCell | None) -> None:
         if real is not None:

@@ -45,6 +45,12 @@ def clipped(box: Box, size: tuple[int, int]) -> Box:
     return Box(left, top, max(0, right - left), max(0, bottom - top))
 
 
+def grown(box: Box, share: float) -> Box:
+    """A box with a part of its longer side added on each side."""
+    around = round(share * max(box.width, box.height))
+    return Box(box.xmin - around, box.ymin - around, box.width + 2 * around, box.height + 2 * around)
+
+
 def inside(box: Box, size: tuple[int, int], margin_px: int = 1) -> bool:
     """Whether a box keeps at least ``margin_px`` from the border of a frame of (width, height)."""
     return (
@@ -76,9 +82,9 @@ def assign(found: Sequence[Box], known: Sequence[Box], at: float) -> list[tuple[
     return given
 
 
-def close(a: Box, b: Box) -> bool:
-    """Whether what lies between two boxes is less than half of the longer side among them."""
-    reach = max(a.width, a.height, b.width, b.height) / 2
+def close(a: Box, b: Box, reach: float) -> bool:
+    """Whether what lies between two boxes is less than this part of the longest side among them."""
+    reach *= max(a.width, a.height, b.width, b.height)
     across = max(a.xmin, b.xmin) - min(a.xmin + a.width, b.xmin + b.width)
     down = max(a.ymin, b.ymin) - min(a.ymin + a.height, b.ymin + b.height)
     return max(across, down) < reach

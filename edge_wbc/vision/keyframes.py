@@ -19,6 +19,8 @@ MOST_BYTES = 64 << 20
 """Of images; above it crowded places are thinned, then those not visited for longest lose their images."""
 THINNED_TO = 0.85
 """Of ``MOST_BYTES``: thinning takes a while, so it is done rarely."""
+MOST_STEPS = 40
+"""Of :meth:`Keyframes.relax`: what is left is far from where it was noticed, and is done the next time."""
 RECENT_VIEWS = 24
 """Kept transformed, 0.4 MB each."""
 
@@ -48,7 +50,7 @@ def thumb(pixels: Pixels) -> Pixels:
 class Keyframes:
     """Numbered from 0; places in frame pixels, each within its island.
 
-    The place of a keyframe is kept for good (about 60 bytes with its links), its image while there is room.
+    The place of a keyframe is kept for good (some 500 bytes with its links), its image while there is room.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -142,7 +144,7 @@ class Keyframes:
 
         residual = spread(measured - (self.at[second] - self.at[first]))
         step, size = residual.copy(), float((residual**2).sum())
-        for _ in range(min(200, 2 * self.count)):
+        for _ in range(min(MOST_STEPS, 2 * self.count)):
             if size < 1e-3:
                 break
             turned = spread(step[second] - step[first])

@@ -21,7 +21,8 @@ from edge_wbc.vision.motion import LEAST_TEXTURE, Displacement, View, displaceme
 APART = 0.35
 """A frame further than this from every keyframe, in frames, becomes one: two such neighbours share over 40 %."""
 CLEAR = 0.6
-"""Of the usual texture, below which a frame is blurred: it is placed, but becomes no keyframe."""
+"""Of the usual texture, below which a frame is blurred: it may be placed by a keyframe, but nothing by it. Two blurred
+frames have little in common but the microscope's own shadow, which never moves."""
 NEIGHBOURS = 4
 """Keyframes a new one is linked to, and that are tried when a frame is not where it was expected."""
 LINKED_WITHIN = 0.6
@@ -30,11 +31,16 @@ MOST_CORRECTION = 0.35
 """A link may contradict what was believed by this much of a frame; more is rather a mistake."""
 AGREED_PX = 2.0
 """Contradictions above this, in frame pixels, are spread over the way between."""
-SEARCHED_PER_FRAME = 2
+SEARCHED_PER_FRAME = 3
 """Keyframes of other islands compared in every frame while an island is not recognised: about 0.7 ms each."""
-SEARCHED = 300
-"""Keyframes of other islands, the last visited first, that each keyframe of an island is compared with."""
-_REMEMBERED = 0.02
+RECOGNISED = 1.2
+"""Certainty from which islands are joined: among hundreds of comparisons chance has more to offer, and a mistake costs
+more."""
+SEARCHED, MOST_WAITING = 200, 6
+"""Keyframes of other islands, the last visited first, that each keyframe of an island is compared with; while so many
+wait for that, further ones are not compared."""
+_RISES, _FALLS = 0.05, 0.003
+"""A frame: how quickly the usual texture follows focus, and how slowly it forgets it."""
 
 
 class Anchor(NamedTuple):
@@ -78,18 +84,21 @@ class Places:
         self._unsearched: set[int] = set()
 
     def see(self, pixels: Pixels) -> Where | None:
-        """Place the next frame; None if nothing can be made out in it.
+        """Place the next frame; None if too little can be made out in it.
 
         :param pixels: (height, width, 3) uint8 BGR.
         """
         self._now += 1
         seen = view(reduce(pixels))
-        if seen.texture < LEAST_TEXTURE:
+        if seen.deviation < LEAST_TEXTURE:
             self._speed = (0.0, 0.0)
             return None
-        self._usual += (seen.texture - self._usual) * (_REMEMBERED if self._usual else 1.0)
+        pace = _RISES if seen.deviation > self._usual else _FALLS
+        self._usual += (seen.deviation - self._usual) * (pace if self._usual else 1.0)
         where = self._find(seen, pixels)
         if where is None:
+            if not self._is_clear(seen):
+                return None
             self._speed = (0.0, 0.0)
             where = self._begin(seen, pixels)
         elif self._last is not None:
@@ -119,7 +128,7 @@ class Places:
         found = self._by_keyframe(seen, pixels, last.island, guess, 1)
         if found is None:
             step = self._measured(before, seen, pixels)
-            if step.certain:
+            if step.certain and self._is_clear(before) and self._is_clear(seen):
                 guess = Place(last.place.x + step.dx, last.place.y + step.dy)
                 found = self._by_keyframe(seen, pixels, last.island, guess, 2)
                 if found is None:
@@ -185,7 +194,8 @@ class Places:
     def _keep(self, island: int, place: Place, seen: View, pixels: Pixels) -> int:
         image = Image(seen.grey, thumb(pixels), (pixels.shape[1], pixels.shape[0]))
         key = self.keyframes.add(island, *place, image, self._now)
-        if others := self.keyframes.elsewhere(island, SEARCHED):
+        others = self.keyframes.elsewhere(island, SEARCHED)
+        if others and len(self._search) < MOST_WAITING:
             self._search.append((key, others[::-1]))
             self._unsearched.add(key)
         return key
@@ -205,7 +215,7 @@ class Places:
                 continue
             left -= 1
             moved = self._measured(self.keyframes.view(other), self.keyframes.view(key), pixels)
-            if moved.certain:
+            if moved.certainty >= RECOGNISED:
                 self._join(other, key, moved)
 
     def _join(self, other: int, key: int, moved: Displacement) -> None:
@@ -220,7 +230,10 @@ class Places:
 
     def _where(self, seen: View, anchor: Anchor) -> Where:
         island, place = self.at(anchor)
-        return Where(anchor, place, island, seen.texture >= CLEAR * self._usual)
+        return Where(anchor, place, island, self._is_clear(seen))
+
+    def _is_clear(self, seen: View) -> bool:
+        return seen.deviation >= CLEAR * self._usual
 
     def _again(self, where: Where) -> Where:
         """The same, after corrections."""
@@ -233,21 +246,3 @@ class Places:
         scale = reduced_scale(*pixels.shape[:2])
         dx, dy, certainty = displacement(first, second)
         return Displacement(dx / scale, dy / scale, certainty)
-
-
-def mosaic(places: Places, island: int = 0) -> Pixels:
-    """What was seen of an island, a tenth of 640-pixel frames: (height, width, 3) uint8 BGR, white between."""
-    keyframes = places.keyframes
-    shown = [key for key in sorted(keyframes.images) if keyframes.islands[key] == island]
-    if not shown:
-        return np.full((1, 1, 3), 255, np.uint8)
-    first = keyframes.images[shown[0]]
-    scale = max(first.thumb.shape[:2]) / max(first.size)
-    corners = np.rint(keyframes.at[shown] * scale).astype(int)
-    corners -= corners.min(axis=0)
-    height, width = first.thumb.shape[:2]
-    right, bottom = (corners.max(axis=0) + np.array((width, height))).tolist()
-    canvas = np.full((bottom, right, 3), 255, np.uint8)
-    for key, (x, y) in zip(shown, corners.tolist(), strict=True):
-        canvas[y : y + height, x : x + width] = keyframes.images[key].thumb
-    return canvas

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge_wbc.types import Box
+from edge_wbc.vision.geometry import assign, clipped, grown, inside, part_shared
 from edge_wbc.vision.places import Anchor, Places, Where
 
 SETTLED = 8.0
 """Sightings after which one more moves a cell's box by an eighth."""
+SAME = 0.5
+"""Of the smaller box, the part that two boxes of one cell have in common at least."""
+BEYOND = 0.3
+"""How far a cell may reach out of its box, in lengths of the longer side: the box is drawn around its nucleus, of which
+a lobe may have been missed."""
 
 _ROW = np.dtype(
     [
@@ -46,7 +54,7 @@ class Register:
         return number
 
     def seen(self, number: int, where: Where, box: Box, whole: bool) -> None:
-        """Known again at ``box``: the mean of whole boxes; until there is one, all that was seen together."""
+        """Known again at ``box``: the mean of whole boxes; until there is one, the largest of the cut ones."""
         row = self._rows[number]
         x, y = _middle(box)
         before = float(row["seen"])
@@ -57,18 +65,21 @@ class Register:
             wide, high = (1 - share) * old_wide + share * box.width, (1 - share) * old_high + share * box.height
             x, y = (1 - share) * old_x + share * x, (1 - share) * old_y + share * y
             self._put(number, where, x, y, wide, high, before + 1)
-        elif not before:
-            left, right = min(box.xmin, old_x - old_wide / 2), max(box.xmin + box.width, old_x + old_wide / 2)
-            top, bottom = min(box.ymin, old_y - old_high / 2), max(box.ymin + box.height, old_y + old_high / 2)
-            self._put(number, where, (left + right) / 2, (top + bottom) / 2, right - left, bottom - top, 0)
+        elif not before and box.width * box.height > old_wide * old_high:
+            self._put(number, where, x, y, box.width, box.height, 0)
 
     def near(self, where: Where, size: tuple[int, int]) -> tuple[list[int], list[Box]]:
-        """The cells of which something lies in a frame of (width, height), with their boxes in it."""
+        """The cells of which something may lie in a frame of (width, height), with their boxes from its corner.
+
+        A cell reaches up to ``BEYOND`` × its box's longer side out of its box, which is drawn around the nucleus.
+        """
         rows = self._rows[: self._count]
         x, y = rows["x"] - where.place.x, rows["y"] - where.place.y
         across, down = rows["width"] / 2, rows["height"] / 2
+        reach = 2 * BEYOND * np.maximum(across, down)
         shown = rows["alive"] & (rows["island"] == where.island)
-        shown &= (x + across > 0) & (x - across < size[0]) & (y + down > 0) & (y - down < size[1])
+        shown &= (x + across > -reach) & (x - across < size[0] + reach)
+        shown &= (y + down > -reach) & (y - down < size[1] + reach)
         numbers = np.flatnonzero(shown).tolist()
         return numbers, [
             Box(round(x[n] - across[n]), round(y[n] - down[n]), round(2 * across[n]), round(2 * down[n]))
@@ -112,6 +123,10 @@ class Register:
             number = self._alias[number]
         return number
 
+    def was_whole(self, number: int) -> bool:
+        """Whether it was ever seen whole."""
+        return bool(self._rows[number]["seen"])
+
     def key(self, number: int) -> int:
         """The keyframe by which the cell's place is known."""
         return int(self._rows[number]["key"])
@@ -125,3 +140,23 @@ class Register:
 
 def _middle(box: Box) -> tuple[float, float]:
     return box.xmin + box.width / 2, box.ymin + box.height / 2
+
+
+def known(
+    found: Sequence[Box], boxes: Sequence[Box], whole: Sequence[bool], size: tuple[int, int]
+) -> list[tuple[int | None, bool]]:
+    """For each box found, the index of the cell's known one, None if it is new, and whether it is only a part of it.
+
+    What seems new and lies mostly within ``BEYOND`` of a known cell that the border cuts is taken for a part of that:
+    a lobe looks like a cell where the rest is out of sight. A neighbour will be known when both are in view.
+
+    :param boxes: of cells, in the frame or around it.
+    :param whole: whether each was ever seen whole; only beside such a one a lobe is known to be one.
+    """
+    given = assign(found, [clipped(box, size) for box in boxes], SAME)
+    cut = [j for j, other in enumerate(boxes) if whole[j] and not inside(other, size)]
+    for i, box in enumerate(found):
+        if given[i][0] is None:
+            beside = next((j for j in cut if part_shared(box, grown(boxes[j], BEYOND)) >= SAME), None)
+            given[i] = beside, beside is not None
+    return given

@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 
 from edge_wbc.types import Box, Pixels
+from edge_wbc.vision.crop import MARGIN
+from edge_wbc.vision.geometry import grown, part_shared
 
 SIDE_PX = 64
 """The box's longer side is brought to this, so that magnification does not count as sharpness."""
@@ -25,3 +27,8 @@ def sharpness(pixels: Pixels, box: Box) -> float:
     detail = cv2.subtract(fine, cv2.GaussianBlur(small, (0, 0), COARSE_PX), dtype=cv2.CV_16S)
     contrast = float(cv2.meanStdDev(fine)[1][0, 0])
     return min(1.0, float(cv2.meanStdDev(detail)[1][0, 0]) / contrast) if contrast > 1 else 0.0
+
+
+def uncut(box: Box, size: tuple[int, int]) -> float:
+    """Share of the cell's crop that lies in a frame of (width, height): what is cut may be part of the cell."""
+    return part_shared(grown(box, (MARGIN - 1) / 2), Box(0, 0, *size))

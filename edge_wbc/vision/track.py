@@ -6,19 +6,19 @@ view; what the locator found once while the stage showed the place again and aga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 from edge_wbc.types import Box, Cell, Frame, Place, Prediction
-from edge_wbc.vision.crop import MARGIN
 from edge_wbc.vision.evidence import Evidence
-from edge_wbc.vision.geometry import assign, clipped, close, inside, part_shared
+from edge_wbc.vision.geometry import clipped, close, inside, part_shared
 from edge_wbc.vision.keyframes import MOST_BYTES
+from edge_wbc.vision.pairs import Pairs
 from edge_wbc.vision.places import Places, Where
-from edge_wbc.vision.register import Register
-from edge_wbc.vision.sharpness import sharpness
+from edge_wbc.vision.register import SAME, Register, known
+from edge_wbc.vision.sharpness import sharpness, uncut
 
 CONFIRMED = 4
 """Frames in which a cell is seen whole before it is counted while still in view."""
@@ -28,11 +28,8 @@ SHARPER = 1.2
 """… one that is sharper by this factor than all before."""
 BLURRED = 0.6
 """A cell whose best sighting has less than this of the usual sharpness waits for a better one till it leaves."""
-SAME = 0.5
-"""Of the smaller box, the part that two boxes of one cell have in common at least."""
-TOGETHER, MOST_APART = 2, 20
-"""Frames in which two tracks were one box, beyond those in which they were two (of which no more than so many
-are remembered), before they are one cell."""
+APART = 0.5
+"""Tracks with less than this between them, in lengths of the longest side, might be one cell."""
 WAIT_FRAMES = 30
 """A cell that left is counted after so many frames with what was classified by then."""
 MARGIN_PX = 4
@@ -45,9 +42,10 @@ class Sighting:
     """A located cell, known by its track."""
 
     track: int
-    """Number of the cell on the slide, from 1; 0 where the frame has no place."""
+    """Number of the cell on the slide, from 1; 0 where the frame has no place, or the box spans the frame."""
     sharpness: float
-    """0 to 1, less where the crop reaches out of the frame; the weight of its prediction."""
+    """0 to 1, less where the crop reaches out of the frame; the weight of its prediction. 0 if it is not wanted anyway:
+    cut, or counted already."""
     whole: bool
     """Not cut by the frame's border, and not just a part of a cell that is there as well."""
     wanted: bool
@@ -87,7 +85,7 @@ class Tracker:
         self._below = unidentified_below
         self._register = Register()
         self._open: dict[int, Evidence] = {}
-        self._pairs: dict[tuple[int, int], int] = {}
+        self._pairs = Pairs()
         self._version = 0
         self._now = 0
         self._usual = 0.0
@@ -99,30 +97,38 @@ class Tracker:
         if where is None:
             for state in self._open.values():
                 state.in_view = False
-            return Seen(None, -1, tuple(Sighting(0, 0.0, False, False) for _ in cells))
+            return Seen(None, -1, (_NOT_FOLLOWED,) * len(cells))
         if self.places.version != self._version:
             self._version = self.places.version
             self._register.renew(self.places)
             self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
+        followed = self._follow(frame, [cell for cell in cells if not _spans(cell.box, size)], where, size)
+        sightings = tuple(_NOT_FOLLOWED if _spans(cell.box, size) else next(followed) for cell in cells)
+        return Seen(where.place, where.island, sightings)
+
+    def _follow(self, frame: Frame, cells: Sequence[Cell], where: Where, size: tuple[int, int]) -> Iterator[Sighting]:
         near, boxes = self._register.near(where, size)
+        whole_before = [self._register.was_whole(number) for number in near]
+        given = known([cell.box for cell in cells], boxes, whole_before, size)
         boxes = [clipped(box, size) for box in boxes]
-        given = assign([cell.box for cell in cells], boxes, SAME)
         sightings = []
         for i, cell in enumerate(cells):
             index, part = given[i]
             whole = not part and inside(cell.box, size)
-            sharp = round(sharpness(frame.pixels, cell.box) * _uncut(cell.box, size) ** 2, 4)
             number = near[index] if index is not None else self._register.add(where, cell.box, whole)
             if index is None:
                 self._open[number] = Evidence()
             elif not part:
                 self._register.seen(number, where, cell.box, whole)
+            sharp = 0.0
+            if whole and number in self._open:
+                sharp = round(sharpness(frame.pixels, cell.box) * uncut(cell.box, size) ** 2, 4)
             sightings.append(self._sighted(number, sharp, whole, where))
         self._doubt(near, boxes, where, size)
         found = {seen.track for seen in sightings if seen.whole}
         self._weigh_pairs(cells, near, boxes, found)
-        return Seen(where.place, where.island, tuple(sightings))
+        return iter(sightings)
 
     def pool(self, track: int, prediction: Prediction, weight: float) -> bool:
         """Add what the network said of one sighting.
@@ -140,8 +146,7 @@ class Tracker:
 
     def settle(self) -> list[Count]:
         """Cells that are certain by now, each once and never again."""
-        ready = [number for number, state in self._open.items() if self._is_ready(number, state)]
-        counts = [self._count(number) for number in ready]
+        counts = [self._count(number) for number, state in [*self._open.items()] if self._is_ready(number, state)]
         for number in [number for number, state in self._open.items() if self._is_over(state)]:
             self._register.remove(number)
             self._close(number)
@@ -149,10 +154,8 @@ class Tracker:
 
     def finish(self) -> list[Count]:
         """The cells left at the end that deserve to be counted."""
-        ready = [number for number, state in self._open.items() if state.answered and state.is_cell]
-        counts = [self._count(number) for number in ready]
+        counts = [self._count(number) for number, state in [*self._open.items()] if state.answered and state.is_cell]
         self._open.clear()
-        self._pairs.clear()
         return counts
 
     def known_as(self, track: int) -> int:
@@ -198,13 +201,11 @@ class Tracker:
         for (a, first), (b, second) in combinations(zip(near, boxes, strict=True), 2):
             if a not in self._open and b not in self._open:
                 continue
-            votes = self._pairs.get((a, b), 0)
             if any(min(part_shared(cell.box, first), part_shared(cell.box, second)) >= SAME for cell in cells):
-                self._pairs[a, b] = votes + 1
-                if votes + 1 >= TOGETHER:
+                if self._pairs.together(a, b):
                     self._merge(a, b)
-            elif a in found and b in found and close(first, second):
-                self._pairs[a, b] = max(-MOST_APART, votes - 1)
+            elif a in found and b in found and close(first, second, APART):
+                self._pairs.apart(a, b)
 
     def _merge_overlapping(self) -> None:
         """After places were corrected: tracks that now lie on one another are one cell."""
@@ -222,7 +223,7 @@ class Tracker:
         if states[0] is not None and states[1] is not None:  # if either was counted, both are
             states[0].take(states[1])
             self._open[kept] = states[0]
-        self._forget_pairs({kept, gone})
+        self._pairs.forget(kept, gone)
 
     def _is_ready(self, number: int, state: Evidence) -> bool:
         if not state.answered or not self.places.searched(self._register.key(number)):
@@ -230,12 +231,8 @@ class Tracker:
         if not state.in_view:
             late = self._now - state.last_seen >= WAIT_FRAMES
             return state.is_cell and (state.answered >= state.asked or late)
-        return (
-            state.is_cell
-            and state.hits >= CONFIRMED
-            and state.answered >= ASKED
-            and state.best >= BLURRED * self._usual
-        )
+        confirmed = state.is_cell and state.hits >= CONFIRMED and state.answered >= ASKED
+        return confirmed and state.best >= BLURRED * self._usual
 
     def _is_over(self, state: Evidence) -> bool:
         """Left the view long ago, and no cell by what was seen of it: should it come back, it is seen with new eyes."""
@@ -249,16 +246,12 @@ class Tracker:
 
     def _close(self, number: int) -> None:
         del self._open[number]
-        self._forget_pairs({number})
-
-    def _forget_pairs(self, numbers: Iterable[int]) -> None:
-        gone = set(numbers)
-        for pair in [pair for pair in self._pairs if not gone.isdisjoint(pair)]:
-            del self._pairs[pair]
+        self._pairs.forget(number)
 
 
-def _uncut(box: Box, size: tuple[int, int]) -> float:
-    """Share of the cell's crop that lies in the frame: what is cut may be part of the cell."""
-    around = round((MARGIN - 1) / 2 * max(box.width, box.height))
-    crop = Box(box.xmin - around, box.ymin - around, box.width + 2 * around, box.height + 2 * around)
-    return part_shared(crop, Box(0, 0, *size))
+_NOT_FOLLOWED = Sighting(0, 0.0, False, False)
+
+
+def _spans(box: Box, size: tuple[int, int]) -> bool:
+    """Whether a box reaches from border to border: beside the smear the locator may take a whole frame for a cell."""
+    return box.width >= size[0] or box.height >= size[1]

@@ -59,6 +59,14 @@ def test_other_places_are_not_taken_for_this_one(window: Callable[..., Pixels]) 
     assert max(one.certainty for one in found) < 1
 
 
+def test_one_nucleus_on_another_is_not_enough(window: Callable[..., Pixels]) -> None:
+    first, second = window(0, 0), window(1520, 900)
+    for frame, (x, y) in ((first, (200, 200)), (second, (260, 230))):
+        cv2.circle(frame, (x, y), 45, (120, 20, 60), cv2.FILLED)
+        cv2.circle(frame, (x + 60, y + 40), 35, (120, 20, 60), cv2.FILLED)
+    assert not between(first, second).certain
+
+
 @pytest.mark.parametrize("grey", [0, 3, 128, 255])
 def test_where_nothing_is_seen_nothing_is_certain(window: Callable[..., Pixels], grey: int) -> None:
     rng = np.random.default_rng(grey)

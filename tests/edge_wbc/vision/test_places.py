@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import cv2
 import numpy as np
+import pytest
 
 from edge_wbc.types import Pixels
-from edge_wbc.vision.places import Places, Where, mosaic
+from edge_wbc.vision.mosaic import mosaic
+from edge_wbc.vision.motion import Displacement, View, displacement
+from edge_wbc.vision.places import Places, Where
 
 Window = Callable[..., Pixels]
 
@@ -111,3 +115,36 @@ def test_the_mosaic_shows_what_was_seen(window: Window, ground: tuple[Pixels, ob
     seen = picture[10:40, 10:210].astype(float).mean(axis=(0, 1))
     assert np.abs(seen - ground[0][100:400, 100:2100].mean(axis=(0, 1))).max() < 4
     assert mosaic(Places()).shape == (1, 1, 3)
+
+
+def test_blurred_frames_are_not_placed_by_the_shadow_on_the_lens(window: Window) -> None:
+    """Blur leaves little but the vignette, which is in every frame at the same place."""
+    down, across = np.mgrid[-1:1:480j, -1:1:640j]
+    shadow = (1 - 0.25 * np.exp(-8 * ((across - 0.3) ** 2 + down**2)))[..., None]
+    places = Places()
+    for x in range(0, 900, 90):
+        assert places.see((window(x, 0) * shadow).astype(np.uint8)) is not None
+    for x in range(900, 1600, 140):
+        where = places.see((cv2.GaussianBlur(window(x, 500), (0, 0), 12) * shadow).astype(np.uint8))
+        assert where is None or abs(where.place.x - x) < 20
+    where = places.see((window(1600, 950) * shadow).astype(np.uint8))
+    assert where is not None
+    assert where.island == 1
+
+
+def test_a_loop_is_closed(window: Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every measurement is wrong by a pixel or two; back at the start, the place is the start's all the same."""
+
+    def biased(first: View, second: View) -> Displacement:
+        dx, dy, certainty = displacement(first, second)
+        return Displacement(dx + 0.3, dy + 0.2, certainty)
+
+    monkeypatch.setattr("edge_wbc.vision.places.displacement", biased)
+    places = Places()
+    corners = [(0, 0), (1600, 0), (1600, 960), (0, 960), (0, 0)]
+    way = walk(places, window, *corners)
+    assert drift(way) > 12
+    first, last = way[0][0], way[-1][0]
+    assert places.version > 0
+    (_, began), (_, ended) = places.at(first.anchor), places.at(last.anchor)
+    assert np.hypot(began.x - ended.x, began.y - ended.y) < 4

@@ -155,8 +155,8 @@ def test_lobes_found_as_two_and_then_as_one_are_one_cell(frame_at: FrameAt) -> N
 def test_neighbours_once_found_as_one_stay_two(frame_at: FrameAt) -> None:
     stage = Stage(frame_at)
     two = [Cell(Box(300, 200, 90, 90), 0.5), Cell(Box(400, 200, 90, 90), 0.5)]
-    for i in range(12):
-        stage.show_boxes(0, 0, [Cell(Box(300, 200, 190, 90), 0.5)] if i in (3, 7) else two)
+    for i in range(4):
+        stage.show_boxes(0, 0, [Cell(Box(300, 200, 190, 90), 0.5)] if i in (1, 3) else two)
     assert len(stage.end()) == 2
 
 
@@ -174,6 +174,21 @@ def test_the_same_cell_on_two_islands_is_one(frame_at: FrameAt) -> None:
     for x, y in ((400, 250), (700, 400), (1000, 600), (1300, 800), (1600, 950)):
         stage.show(x, y)
     assert len(stage.end()) == 2
+
+
+def test_a_cell_found_anew_before_its_place_is_recognised_is_not_counted_again(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at, (300, 300))
+    for x in pan(0, 1600, 120):
+        stage.show(x, 0)
+    for y in range(0, 960, 100):
+        stage.show(1600, y)
+    for x in pan(1600, 800, 120):
+        stage.show(x, 960)
+    assert [count.track for count in stage.counts] == [1]
+    islands = [stage.show(100, 100, only=(0,) if i < 4 else ()).island for i in range(12)]
+    assert islands[0] == 1
+    assert islands[-1] == 0
+    assert stage.end() == [1]
 
 
 def test_a_black_frame_counts_nothing(frame_at: FrameAt) -> None:
@@ -226,3 +241,41 @@ def test_no_track_is_ever_counted_twice(frame_at: FrameAt, ways: list[tuple[int,
     assert len(counted) == len(set(counted))
     assert stage.tracker.open_tracks == 0
     assert stage.tracker.finish() == []
+
+
+def test_a_lobe_that_peeks_out_of_a_cut_cell_is_no_cell_of_its_own(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at)
+    for _ in range(6):
+        stage.show_boxes(100, 0, [Cell(Box(200, 150, 150, 100), 0.5)])
+    for y in (238, 236, 234, 232, 230, 228):
+        stage.show_boxes(100, y, [Cell(Box(240, 240 - y, 60, 60), 0.5)])
+    assert stage.end() == [1]
+
+
+def test_a_cell_whose_lobes_come_in_one_by_one_is_counted(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at)
+    lobes = [Box(700, 100, 70, 60), Box(710, 165, 70, 70)]
+    for x in (100, 110, 120):
+        cut = [Cell(Box(box.xmin - x, box.ymin, 640 - box.xmin + x, box.height), 0.5) for box in lobes]
+        stage.show_boxes(x, 0, cut)
+    for x in (200, 400, 600):
+        stage.show_boxes(x, 0, [Cell(Box(700 - x, 100, 80, 135), 0.5)])
+    assert len(stage.end()) == 1
+
+
+def test_a_frame_taken_for_a_cell_swallows_none(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at, (700, 200))
+    (whole_frame,) = stage.show_boxes(0, 0, [Cell(Box(0, 0, 640, 480), 0.5)]).sightings
+    assert (whole_frame.track, whole_frame.wanted) == (0, False)
+    for x in (*pan(40, 400, 40), *pan(400, 40, 40)):
+        stage.show(x, 0)
+    assert stage.end() == [1]
+
+
+def test_a_cut_cell_does_not_swallow_its_neighbours(frame_at: FrameAt) -> None:
+    stage = Stage(frame_at, *[(x, 430) for x in range(100, 1400, 100)])
+    for x in (*pan(0, 900, 60), *pan(900, 0, 60)):
+        stage.show(x, 0)
+    for x in pan(0, 900, 60):
+        stage.show(x, 200)
+    assert len(stage.end()) == len(stage.cells)
