@@ -20,6 +20,7 @@ from edge_wbc.types import (
     Pixels,
     Place,
     Prediction,
+    SeenAgain,
     Sighting,
 )
 from edge_wbc.vision.track import Tracker
@@ -34,8 +35,8 @@ class Seen:
 
     cells: tuple[Cell, ...]
     """To be classified."""
-    again: tuple[Cell, ...] = ()
-    """Not to be classified: decided before, or cut by the border."""
+    again: tuple[SeenAgain, ...] = ()
+    """Not to be classified: classified often enough before, or cut by the border."""
     tracks: tuple[int, ...] = ()
     """Which cell of the slide each of ``cells`` is, where cells are followed, …"""
     sharpness: tuple[float, ...] = ()
@@ -95,6 +96,7 @@ class EachCell:
         self._below = unidentified_below
         self._lock = threading.Lock()
         self._looks: dict[int, list[_Look]] = {}
+        self._labels: dict[int, str] = {}
         self._counted = 0
 
     def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
@@ -104,7 +106,9 @@ class EachCell:
         wanted = [(cell, sighting) for cell, sighting in known if sighting.wanted]
         return Seen(
             cells=tuple(cell for cell, _ in wanted),
-            again=tuple(cell for cell, sighting in known if not sighting.wanted),
+            again=tuple(
+                SeenAgain(cell, self._labels.get(sighting.track, "")) for cell, sighting in known if not sighting.wanted
+            ),
             tracks=tuple(sighting.track for _, sighting in wanted),
             sharpness=tuple(sighting.sharpness for _, sighting in wanted),
             place=seen.place,
@@ -139,6 +143,7 @@ class EachCell:
             sightings = tuple(look.sighting for look in looks)
             self._counted += 1
             prediction = pooled(sightings, self._below)
+            self._labels[track] = prediction.label
             counted.append(CountedCell(self._counted, best.frame, best.cell, prediction, sightings, best.place))
         for number in [number for number in self._looks if not self._tracker.is_open(number)]:
             del self._looks[number]

@@ -43,16 +43,21 @@ def draw_cells(pixels: Pixels, boxes: Sequence[Box], captions: Sequence[tuple[st
 
 
 def draw_result(pixels: Pixels, result: FrameResult) -> Pixels:
-    """A copy of the frame with its cells: named where they are classified in it, thin where they were before.
+    """A copy of the frame with its cells: filled captions where they are classified in it, thin ones where they were.
 
     :param pixels: (height, width, 3) uint8 BGR.
     """
     captions = [(said.label, f"{said.label} {said.probability:.0%}") for said in result.predictions]
     picture = draw_cells(pixels, [cell.box for cell in result.cells], captions)
-    for cell in result.again:
-        cv2.rectangle(picture, cell.box, (255, 255, 255), 1, cv2.LINE_AA)
+    for cell, label in result.again:
+        cv2.rectangle(picture, cell.box, _COLOURS.get(label, (255, 255, 255)), 1, cv2.LINE_AA)
+        if label:
+            at = cell.box.xmin + 2, cell.box.ymin + 14
+            cv2.putText(picture, label, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, _COLOURS[label], 1, cv2.LINE_AA)
     line = RESEARCH_USE if result.rejected is None else f"Not judged: {result.rejected}. {RESEARCH_USE}"
-    at = 8, picture.shape[0] - 8
-    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, thickness, cv2.LINE_AA)
+    (width, height), below = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+    bottom = picture.shape[0]
+    cv2.rectangle(picture, (0, bottom - height - below - 6), (width + 12, bottom), (60, 60, 60), cv2.FILLED)
+    at = 6, bottom - below - 2
+    cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return picture

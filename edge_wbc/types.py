@@ -152,6 +152,14 @@ class CountedCell:
     """Of its middle on the slide; None where frames are not followed."""
 
 
+class SeenAgain(NamedTuple):
+    """A located cell that was not classified in this frame."""
+
+    cell: Cell
+    label: str
+    """As which it counts; empty while that is not decided."""
+
+
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """Everything decided about one frame: cells and predictions correspond one to one."""
@@ -164,8 +172,8 @@ class FrameResult:
     """Cells that count from now on, seen in this frame or earlier ones."""
     decided_ns: int
     """When the decision was made, on the monotonic clock."""
-    again: tuple[Cell, ...] = ()
-    """Other cells in the frame: decided before, or cut by its border."""
+    again: tuple[SeenAgain, ...] = ()
+    """Other cells in the frame: classified often enough before, or cut by its border."""
     rejected: str | None = None
     """Why the frame was not judged, in a word such as ``blurred``; it then has no cells."""
     pixels: Pixels | None = field(default=None, compare=False, repr=False)

@@ -56,7 +56,8 @@ def result_of(session: Session) -> Callable[..., FrameResult]:
             CountedCell(first + i, frame.ref, cells[i], prediction, (Sighting(prediction, crop),))
             for i, prediction in enumerate(predictions)
         )
-        return FrameResult(frame.ref, cells, predictions, counted, frame.time_ns + 5_000_000)
+        decided_ns = frame.time_ns + 5_000_000
+        return FrameResult(frame.ref, cells, predictions, counted, decided_ns, pixels=frame.pixels)
 
     return make
 

@@ -31,7 +31,8 @@ def instrument() -> Iterator[SimulatedInstrument]:
 
 @pytest.fixture(params=[name for name in SINKS if name not in ("socket", "rfc2217")])  # the same sink, another port
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
-    place = {"console": "", "jsonl": str(tmp_path / "out.jsonl"), "csv": str(tmp_path / "out.csv")}
+    place = {name: str(tmp_path / f"out.{name}") for name in ("jsonl", "csv")}
+    place |= {"console": "", "video": str(tmp_path / "out.mp4")}
     if request.param == "serial":
         place["serial"] = "//" + request.getfixturevalue("instrument").port
     sink = open_sink(f"{request.param}:{place[request.param]}")
@@ -60,6 +61,7 @@ def delivered(
 def test_a_session_is_delivered_and_reported(sink: Sink, delivered: Callable[[Sink], dict[str, Any]]) -> None:
     report = delivered(sink)
     lines = {"console": ("cells", 3), "jsonl": ("lines", 8), "csv": ("lines", 4), "serial": ("acknowledged", 4)}
+    lines |= {"video": ("frames", 2)}
     name, count = lines[sink.uri.partition(":")[0]]
     assert report[name] == count
     json.dumps(report)

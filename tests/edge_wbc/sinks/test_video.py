@@ -13,7 +13,7 @@ import pytest
 from edge_wbc.draw import draw_result
 from edge_wbc.errors import OutputFailed, UsageError
 from edge_wbc.sinks.base import open_sink
-from edge_wbc.types import Box, Cell, FrameResult, Pixels, Session
+from edge_wbc.types import Box, Cell, FrameResult, Pixels, SeenAgain, Session
 
 
 def shown(result: FrameResult, size: tuple[int, int], level: int) -> FrameResult:
@@ -45,7 +45,7 @@ def test_every_frame_is_in_it(
 
 
 def test_cells_are_drawn_and_why_a_frame_is_not_judged(result_of: Callable[..., FrameResult]) -> None:
-    result = replace(result_of(0, ("monocyte",)), again=(Cell(Box(100, 40, 30, 30), 0.5),))
+    result = replace(result_of(0, ("monocyte",)), again=(SeenAgain(Cell(Box(100, 40, 30, 30), 0.5), ""),))
     pixels = np.full((120, 320, 3), 128, np.uint8)
     drawn = draw_result(pixels, result)
     assert (drawn[40, 105:120] > 200).all(), "a cell that was decided before is outlined in white"
