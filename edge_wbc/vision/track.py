@@ -22,10 +22,8 @@ from edge_wbc.vision.sharpness import sharpness, uncut
 
 CONFIRMED = 4
 """Frames in which a cell is seen whole before it is counted while still in view."""
-ASKED = 3
-"""Sightings of a cell that are classified in any case; then only …"""
-SHARPER = 1.2
-"""… one that is sharper by this factor than all before."""
+ASKED, SHARPER = 3, 1.2
+"""Sightings of a cell that are classified in any case; then only one sharper by this factor than all before."""
 BLURRED = 0.6
 """A cell whose best sighting has less than this of the usual sharpness waits for a better one till it leaves."""
 APART = 0.5
