@@ -42,9 +42,13 @@ def make(build: Path, *targets: str, source: Path = FIRMWARE) -> None:
     assert "warning" not in done.stderr, done.stderr
 
 
-def make_boards(build: Path, *names: str) -> None:
-    """Build these boards' images, and what runs them."""
-    make(build, *names, *(["simavr"] if "atmega328p" in names else []))
+def make_boards(build: Path, *names: str, awake: bool = False) -> None:
+    """Build these boards' images, and what runs them.
+
+    :param awake: Cortex-M boards do not sleep between bytes. QEMU hands a byte to a processor that sleeps later.
+    """
+    simulator = ["simavr"] if "atmega328p" in names else []
+    make(build, *names, *simulator, *(["SLEEP=no"] if awake else []))
 
 
 def patched_copy(directory: Path, path: str, old: str, new: str) -> Path:

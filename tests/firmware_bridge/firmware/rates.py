@@ -161,11 +161,13 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boards", default=",".join(EMULATED_BOARDS))
-    names = [name for name in parser.parse_args().boards.split(",") if name]
+    parser.add_argument("--sleep", action="store_true", help="boards that sleep between bytes, as they are shipped")
+    given = parser.parse_args()
+    names = [name for name in given.boards.split(",") if name]
     if missing := missing_tools(*names, "microbit", "host"):
         parser.error(f"not installed: {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="rates-build-") as folder:
-        make_boards(Path(folder), *dict.fromkeys((*names, "microbit")))
+        make_boards(Path(folder), *dict.fromkeys((*names, "microbit")), awake=not given.sleep)
         measured = [measure(name, Path(folder)) for name in names]
         slow = burst(Path(folder), faults_library(Path(folder)))
     return _show(measured, slow)

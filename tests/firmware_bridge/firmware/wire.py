@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 BITS_PER_BYTE = 10
-TICK_S = 0.0002
-"""A paced wire delivers what has arrived in so long together."""
+TICK_S = 0.001
+"""A paced wire delivers what has arrived in so long together, as an adapter on USB at full speed does."""
 LOOK_S = 0.005
 _LONGEST_PIECE = 40
 _KINDS = ("drop", "flip", "double", "delay")
