@@ -42,7 +42,7 @@ class Seen:
     sharpness: tuple[float, ...] = ()
     """… and how sharp it is, 0 to 1."""
     place: Place | None = None
-    """Of the frame's left upper corner, where frames are followed."""
+    """Of the frame's left upper corner, where frames are followed and it is known how it lies to the first one."""
 
 
 class Counting(Protocol):
@@ -92,7 +92,7 @@ class EachCell:
     """Frames follow a slide: a cell counts once, by its best looks together, when it was seen often enough or left."""
 
     def __init__(self, unidentified_below: float) -> None:
-        self._tracker = Tracker(unidentified_below)
+        self.tracker = Tracker()
         self._below = unidentified_below
         self._lock = threading.Lock()
         self._looks: dict[int, list[_Look]] = {}
@@ -101,7 +101,7 @@ class EachCell:
 
     def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
         with self._lock:
-            seen = self._tracker.see(frame, cells)
+            seen = self.tracker.see(frame, cells)
         known = list(zip(cells, seen.sightings, strict=True))
         wanted = [(cell, sighting) for cell, sighting in known if sighting.wanted]
         return Seen(
@@ -111,7 +111,7 @@ class EachCell:
             ),
             tracks=tuple(sighting.track for _, sighting in wanted),
             sharpness=tuple(sighting.sharpness for _, sighting in wanted),
-            place=seen.place,
+            place=seen.place if seen.island == 0 else None,
         )
 
     def count(
@@ -120,22 +120,22 @@ class EachCell:
         with self._lock:
             given = zip(seen.cells, seen.tracks, seen.sharpness, predictions, crops, strict=True)
             for cell, track, sharpness, prediction, crop in given:
-                if self._tracker.pool(track, prediction, sharpness):
+                if self.tracker.answered(track):
                     sighting = Sighting(prediction, crop, max(sharpness, LEAST_WEIGHT))
                     self._looks.setdefault(track, []).append(
                         _Look(frame, cell, _middle(seen.place, cell.box), sighting)
                     )
-            return self._taken(track for track, _ in self._tracker.settle())
+            return self._taken(self.tracker.settle())
 
     def finish(self) -> tuple[CountedCell, ...]:
         with self._lock:
-            return self._taken(track for track, _ in self._tracker.finish())
+            return self._taken(self.tracker.finish())
 
     def _taken(self, tracks: Iterable[int]) -> tuple[CountedCell, ...]:
         """Number the cells that count, and forget what was kept of them and of what turned out to be none."""
         counted = []
         for track in tracks:
-            same = [number for number in self._looks if self._tracker.known_as(number) == track]
+            same = [number for number in self._looks if self.tracker.known_as(number) == track]
             looks = sorted(
                 (look for number in same for look in self._looks.pop(number)), key=lambda look: look.frame.index
             )
@@ -145,7 +145,7 @@ class EachCell:
             prediction = pooled(sightings, self._below)
             self._labels[track] = prediction.label
             counted.append(CountedCell(self._counted, best.frame, best.cell, prediction, sightings, best.place))
-        for number in [number for number in self._looks if not self._tracker.is_open(number)]:
+        for number in [number for number in self._looks if not self.tracker.is_open(number)]:
             del self._looks[number]
         return tuple(counted)
 

@@ -63,9 +63,8 @@ def cell_records(counted: Iterable[CountedCell]) -> Iterator[dict[str, Any]]:
 
 
 def _followed(one: CountedCell) -> dict[str, Any]:
-    if one.place is None:
-        return {}
-    return {"sightings": len(one.sightings), "place": [round(one.place.x, 1), round(one.place.y, 1)]}
+    sightings = {} if one.place is None and len(one.sightings) == 1 else {"sightings": len(one.sightings)}
+    return sightings if one.place is None else sightings | {"place": [round(one.place.x, 1), round(one.place.y, 1)]}
 
 
 def frame_record(result: FrameResult, session: Session) -> dict[str, Any]:

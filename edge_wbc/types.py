@@ -149,7 +149,7 @@ class CountedCell:
     sightings: tuple[Sighting, ...]
     """In the order of their frames, one at least."""
     place: Place | None = None
-    """Of its middle on the slide; None where frames are not followed."""
+    """Of its middle on the slide; None where frames are not followed, or it is not known how they lie to the first."""
 
 
 class SeenAgain(NamedTuple):

@@ -6,7 +6,7 @@ is measured is the counting; then the generating rates are held against the repo
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from edge_wbc.classify import cut_and_classify
+from edge_wbc.counting import EachCell
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine, open_engine
 from edge_wbc.manifest import LabelsGroup, load_model
@@ -24,16 +25,16 @@ from edge_wbc.sources.smear_faults import in_view_and_focus
 from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import FREQUENCIES, Slide
 from edge_wbc.sources.smear_view import View
-from edge_wbc.types import LEUKOCYTES, NOT_A_CELL, Cell, Frame, KnownCell, Pixels, Prediction
+from edge_wbc.types import LABELS, LEUKOCYTES, NOT_A_CELL, Cell, CountedCell, Frame, KnownCell, Pixels, Prediction
 from edge_wbc.vision.geometry import part_shared
 from edge_wbc.vision.locate import locate
-from edge_wbc.vision.track import Count, Tracker
 
 PROCESSES = 2
 ON_THE_CELL = 0.5
 """Of the smaller box, the part that a found cell shares with the real one that it is."""
 RATES = {name: rate / sum(FREQUENCIES[known] for known in LEUKOCYTES) for name, rate in FREQUENCIES.items()}
 """The generating rates, of leukocytes."""
+_UNSEEN = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def count_slide(job: Job) -> Counted:
 
 
 def _count(job: Job, slide: Slide, labels: LabelsGroup, engine: Engine | None) -> Counted:
-    tracker, ledger = Tracker(labels.unidentified_below), _Ledger(slide, labels)
+    counting, ledger = EachCell(labels.unidentified_below), _Ledger(slide, labels)
     frames, asked, off, see_ns = 0, 0, 0.0, []
     start: tuple[float, float] | None = None
     way = list(PATHS[job.path](slide))
@@ -121,22 +122,18 @@ def _count(job: Job, slide: Slide, labels: LabelsGroup, engine: Engine | None) -
         frame = Frame(shot.pixels, shot.number, 0, job.path, truth, shot.defocus_px)
         cells = locate(frame.pixels)
         began = cv2.getTickCount()
-        seen = tracker.see(frame, cells)
+        seen = counting.see(frame, cells)
         see_ns.append(int((cv2.getTickCount() - began) / cv2.getTickFrequency() * 1e9))
         frames += 1
-        if seen.place is not None and seen.island == 0:
+        if seen.place is not None:
             start = start or (x - seen.place.x, y - seen.place.y)
             off = max(off, abs(start[0] + seen.place.x - x), abs(start[1] + seen.place.y - y))
         ledger.show(frame)
-        wanted = [(cell, sighting) for cell, sighting in zip(cells, seen.sightings, strict=True) if sighting.wanted]
-        predictions = _predictions(frame.pixels, [cell for cell, _ in wanted], truth, engine)
-        asked += len(wanted)
-        for (cell, sighting), prediction in zip(wanted, predictions, strict=True):
-            ledger.saw(sighting.track, _real(cell, truth))
-            tracker.pool(sighting.track, prediction, sighting.sharpness)
-        ledger.count(tracker.settle(), tracker)
-    ledger.count(tracker.finish(), tracker)
-    islands = len(set(tracker.places.keyframes.islands.tolist()))
+        predictions, crops = _classified(frame.pixels, seen.cells, truth, engine)
+        asked += len(predictions)
+        ledger.count(counting.count(frame.ref, seen, predictions, crops))
+    ledger.count(counting.finish())
+    islands = len(set(counting.tracker.places.keyframes.islands.tolist()))
     return ledger.counted(job.seed, frames, asked, islands, round(off, 2), percentiles_ms(see_ns, (50, 99)))
 
 
@@ -147,7 +144,6 @@ class _Ledger:
         self._slide = slide
         self._tally = Tally(labels)
         self._in_view: set[int] = set()
-        self._identity: defaultdict[int, Counter[int]] = defaultdict(Counter)
         self._counts: Counter[int] = Counter()
         self._not_cells = 0
         self._mistaken = 0
@@ -155,21 +151,16 @@ class _Ledger:
     def show(self, frame: Frame) -> None:
         self._in_view.update(cell.cell_id for cell in in_view_and_focus(frame))
 
-    def saw(self, track: int, real: KnownCell | None) -> None:
-        if real is not None:
-            self._identity[track][real.cell_id] += 1
-
-    def count(self, counts: Sequence[Count], tracker: Tracker) -> None:
-        for track, prediction in counts:
-            self._tally.add([prediction.label])
-            numbers = [number for number in self._identity if tracker.known_as(number) == track]
-            known = sum((self._identity.pop(number) for number in numbers), Counter[int]())
-            if not known:
-                self._not_cells += prediction.label != NOT_A_CELL
-                continue
-            cell = known.most_common(1)[0][0]
-            self._counts[cell] += 1
-            self._mistaken += prediction.label != self._slide.labels[cell]
+    def count(self, counted: Sequence[CountedCell]) -> None:
+        for one in counted:
+            label = one.prediction.label
+            self._tally.add([label])
+            cell = _real(one.cell, one.frame.truth or ())
+            if cell is None:
+                self._not_cells += label != NOT_A_CELL
+            else:
+                self._counts[cell.cell_id] += 1
+                self._mistaken += label != self._slide.labels[cell.cell_id]
 
     def counted(
         self, seed: int, frames: int, asked: int, islands: int, off_px: float, see_ms: Mapping[str, float]
@@ -197,14 +188,17 @@ class _Ledger:
         )
 
 
-def _predictions(
+def _classified(
     pixels: Pixels, cells: Sequence[Cell], truth: Sequence[KnownCell], engine: Engine | None
-) -> list[Prediction]:
+) -> tuple[list[Prediction], list[Pixels]]:
+    """What is said of the cells, and what the network saw, nothing where it is the truth that speaks."""
     if engine is not None:
-        return cut_and_classify([(pixels, cell) for cell in cells], engine).predictions
+        decided = cut_and_classify([(pixels, cell) for cell in cells], engine)
+        return decided.predictions, decided.crops
     known = [_real(cell, truth) for cell in cells]
     names = [NOT_A_CELL if cell is None else cell.label for cell in known]
-    return [Prediction(name, 1.0, {name: 1.0}) for name in names]
+    certain = {name: dict.fromkeys(LABELS, 0.0) | {name: 1.0} for name in names}
+    return [Prediction(name, 1.0, certain[name]) for name in names], [_UNSEEN] * len(names)
 
 
 def _real(cell: Cell, truth: Sequence[KnownCell]) -> KnownCell | None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
-from edge_wbc.types import Box, Cell, Frame, Place, Prediction
+from edge_wbc.types import Box, Cell, Frame, Place
 from edge_wbc.vision.evidence import Evidence
 from edge_wbc.vision.geometry import clipped, close, inside, part_shared
 from edge_wbc.vision.keyframes import MOST_BYTES
@@ -61,26 +60,16 @@ class Seen:
     sightings: tuple[Sighting, ...]
 
 
-class Count(NamedTuple):
-    """A cell that is to be counted now."""
-
-    track: int
-    prediction: Prediction
-    """Pooled over its frames."""
-
-
 class Tracker:
     """Follows the cells of one session. Not safe for threads: calls must not overlap.
 
     A counted cell is kept as a place and a number, some 40 bytes, so that hours later it is known again.
 
-    :param unidentified_below: probability below which the pooled label is ``unidentified``.
     :param most_bytes: of images kept to know places by.
     """
 
-    def __init__(self, unidentified_below: float, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.places = Places(most_bytes)
-        self._below = unidentified_below
         self._register = Register()
         self._open: dict[int, Evidence] = {}
         self._pairs = Pairs()
@@ -128,33 +117,28 @@ class Tracker:
         self._weigh_pairs(cells, near, boxes, found)
         return iter(sightings)
 
-    def pool(self, track: int, prediction: Prediction, weight: float) -> bool:
-        """Add what the network said of one sighting.
-
-        Probabilities are averaged, not their logarithms: one blurred frame that is sure of something else then costs
-        no more than its weight, and the mean of calibrated probabilities may be held against the same threshold.
-
-        :param weight: the sighting's sharpness.
-        :returns: whether the cell is still to be counted.
-        """
+    def answered(self, track: int) -> bool:
+        """Take note that a sighting was classified; returns whether the cell is still to be counted."""
         state = self._open.get(self._register.known_as(track))
         if state is not None:
-            state.hear(prediction.probabilities, weight)
+            state.answered += 1
         return state is not None
 
-    def settle(self) -> list[Count]:
-        """Cells that are certain by now, each once and never again."""
-        counts = [self._count(number) for number, state in [*self._open.items()] if self._is_ready(number, state)]
+    def settle(self) -> list[int]:
+        """Tracks of cells that are certain by now, each once and never again."""
+        ready = [number for number, state in self._open.items() if self._is_ready(number, state)]
+        for number in ready:
+            self._close(number)
         for number in [number for number, state in self._open.items() if self._is_over(state)]:
             self._register.remove(number)
             self._close(number)
-        return counts
+        return ready
 
-    def finish(self) -> list[Count]:
-        """The cells left at the end that deserve to be counted."""
-        counts = [self._count(number) for number, state in [*self._open.items()] if state.answered and state.is_cell]
+    def finish(self) -> list[int]:
+        """Tracks of the cells left at the end that deserve to be counted."""
+        ready = [number for number, state in self._open.items() if state.answered and state.is_cell]
         self._open.clear()
-        return counts
+        return ready
 
     def known_as(self, track: int) -> int:
         """The number by which a cell is counted: tracks that turned out to be one cell go by the first one's."""
@@ -236,11 +220,6 @@ class Tracker:
         """Left the view long ago, and no cell by what was seen of it: should it come back, it is seen with new eyes."""
         long_ago = self._now - state.last_seen >= 2 * WAIT_FRAMES
         return not state.in_view and long_ago and not (state.answered and state.is_cell)
-
-    def _count(self, number: int) -> Count:
-        prediction = self._open[number].pooled(self._below)
-        self._close(number)
-        return Count(number, prediction)
 
     def _close(self, number: int) -> None:
         del self._open[number]
