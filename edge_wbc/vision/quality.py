@@ -7,6 +7,7 @@ noticed. One photograph says little of its own sharpness, so a camera's frames a
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from statistics import median
 from typing import TypeAlias
@@ -19,6 +20,8 @@ from edge_wbc.types import Pixels
 
 FOCUS_PX, MOTION_PX = 160, 320
 """The longer side is brought to this: noise averages out, and magnifications become alike."""
+LIGHT_PX = 80
+"""Light and colour are read from so many of a row's pixels."""
 DARKEST = 40
 """Median of the brightest channel, 0 to 255, below which the lamp is off or the cap is on. Training images: from
 116."""
@@ -84,10 +87,11 @@ def measure(pixels: Pixels, *, motion: bool = True) -> Quality:
 
     :param pixels: (height, width, 3) uint8 BGR, any size.
     """
-    small = _reduced(pixels, FOCUS_PX)
-    blue, green, red = cv2.split(small)
+    step = max(1, max(pixels.shape[:2]) // LIGHT_PX)
+    blue, green, red = cv2.split(pixels[::step, ::step])
     most, least = cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red)
-    fine = cv2.GaussianBlur(green, (3, 3), 0.7)
+    plane = cv2.extractChannel(_reduced(pixels, MOTION_PX) if motion else pixels, 1)
+    fine = cv2.GaussianBlur(_reduced(plane, FOCUS_PX), (3, 3), 0.7)
     smooth = cv2.GaussianBlur(fine, (9, 9), 1.5)
     halved = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     coarse = _difference(halved, cv2.GaussianBlur(halved, (9, 9), 2))
@@ -97,15 +101,15 @@ def measure(pixels: Pixels, *, motion: bool = True) -> Quality:
         colour=float(np.percentile(cv2.subtract(most, least), 95)),
         contrast=_deviation(fine),
         detail=_difference(fine, smooth) / max(coarse, 0.1),
-        roundness=_roundness(cv2.extractChannel(_reduced(pixels, MOTION_PX), 1)) if motion else 1.0,
+        roundness=_roundness(plane) if motion else 1.0,
     )
 
 
-def _reduced(pixels: Pixels, length_px: int) -> Pixels:
-    height, width = pixels.shape[:2]
+def _reduced(plane: _Grey, length_px: int) -> _Grey:
+    height, width = plane.shape[:2]
     scale = min(1.0, length_px / max(height, width))
     size = max(8, round(width * scale)), max(8, round(height * scale))
-    return pixels if scale == 1 else np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return plane if scale == 1 else np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 def _roundness(green: _Grey) -> float:
@@ -142,7 +146,7 @@ class Judge:
         return reason
 
 
-def usual(frames: deque[Quality]) -> tuple[float, float]:
+def usual(frames: Collection[Quality]) -> tuple[float, float]:
     """Median detail and roundness."""
     return median(frame.detail for frame in frames), median(frame.roundness for frame in frames)
 
