@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge_wbc.cli.common import print_json, progress, say
 
 if TYPE_CHECKING:
-    from edge_wbc.bench.prove import Proof
+    from edge_wbc.bench.prove import Beside, Proof
 
 TOTAL_RAIL = "VDD_IN"
 """What the whole board draws, on modules that have it."""
@@ -68,8 +68,12 @@ def _line(proof: Proof) -> str:
     if proof.error:
         return f"NO  {name}: {proof.error}"
     kinds = (("drawn", proof.golden), ("real", proof.real))
-    same = ", ".join(f"{found.same} of {found.crops} {kind}" for kind, found in kinds if found)
+    same = ", ".join(f"{found.same} of {found.crops} {kind}{_near(found)}" for kind, found in kinds if found)
     return f"{'ok ' if proof.passed else 'NO '} {name}: named as the reference does: {same}"
+
+
+def _near(found: Beside) -> str:
+    return f" ({found.near} where it is itself undecided)" if found.near else ""
 
 
 def _table(proofs: list[Proof]) -> None:

@@ -67,6 +67,9 @@ def test_an_engine_that_names_cells_otherwise_fails(tmp_path, monkeypatch):
 def test_one_crop_of_64_named_otherwise_is_too_many():
     assert proving.Beside(64, 64, 0.0).passed
     assert not proving.Beside(64, 63, 0.0).passed
+    assert proving.Beside(64, 63, 0.08, near=1).passed
+    assert not proving.Beside(64, 62, 0.08, near=1).passed
+    assert not proving.Beside(64, 61, 0.08, near=3).passed, "so many are no chance"
     assert proving.Beside(2000, 1998, 0.0).passed
 
 
