@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -127,14 +128,14 @@ def test_int8_is_timed_beside_its_fp32_graph_and_the_reference_in_int8(edge_wbc_
 
 
 def test_bfloat16_stands_beside_int8_where_the_processor_has_it(
-    edge_wbc_command: Any, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("edge_wbc.engines.openvino.computes_bf16", lambda: True)  # OpenVINO takes the hint anywhere
-    done = edge_wbc_command("front", "leukonet-int8", "--smoke", "--engine", "openvino", "--json")
-    assert done.code == 0
-    (found,) = [row for row in done.json["rows"] if row["precision"] == "bf16"]
+    cli.main(["front", "leukonet-int8", "--smoke", "--engine", "openvino", "--json"], standalone_mode=False)
+    told = json.loads(capsys.readouterr().out)
+    (found,) = [row for row in told["rows"] if row["precision"] == "bf16"]
     assert (found["name"], found["accuracy"]) == ("leukonet bf16", {})
-    assert "leukonet bf16" in [item["other"] for item in done.json["beside"]]
+    assert "leukonet bf16" in [item["other"] for item in told["beside"]]
 
 
 def test_people_get_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

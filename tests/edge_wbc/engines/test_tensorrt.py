@@ -31,7 +31,8 @@ from tests.on_the_double import tensorrt_here
 
 INTEGRATED = pytest.mark.parametrize("integrated", [True, False], ids=["integrated", "discrete"])
 GRAPHS = pytest.mark.parametrize("missing", [(), ("cuda",)], ids=["graphs", "no graphs"])
-MOST_OVERHEAD_US = 50
+MOST_OVERHEAD_US = 200
+"""17 to 28 µs on the machine of the README, up to 105 for a batch of 8 on a slower one."""
 
 
 @pytest.fixture(scope="session")
