@@ -278,9 +278,7 @@ class Pipeline:
         self._newest.end()
 
     def _located_in(self, frame: Frame) -> Located:
-        with self._stages.time("quality"):
-            rejected = self._judge.reason(frame.pixels)
-        if rejected is not None:
+        if self._source.continuous and (rejected := self._rejected(frame)) is not None:
             return Located(frame, self._counting.see(frame, []), rejected)
         with self._stages.time("locate"):
             one = self._session.mode == "cell"
@@ -299,7 +297,19 @@ class Pipeline:
             self.end()
             self._located.end()
 
-    def _decide(self, batch: Sequence[Located | Refused]) -> None:
+    def _rejected(self, frame: Frame) -> str | None:
+        with self._stages.time("quality"):
+            return self._judge.reason(frame.pixels)
+
+    def _judged(self, item: Located | Refused) -> Located | Refused:
+        """A frame that follows no other is judged here: reading and locating have the busier thread."""
+        if self._source.continuous or isinstance(item, Refused):
+            return item
+        rejected = self._rejected(item.frame)
+        return item if rejected is None else Located(item.frame, Seen(()), rejected)
+
+    def _decide(self, given: Sequence[Located | Refused]) -> None:
+        batch = [self._judged(item) for item in given]
         counts = self._counts
         located = [item for item in batch if isinstance(item, Located)]
         cells = [(item.frame.pixels, cell) for item in located for cell in item.seen.cells]
