@@ -45,6 +45,12 @@ class Uri:
                 raise UsageError(f"{self.text}: unknown option {name!r}; {self.scheme}: takes {known}")
 
 
+def width_and_height(text: str) -> tuple[int, int] | None:
+    """``1280x720`` taken apart; None if it is something else."""
+    width, _, height = text.lower().partition("x")
+    return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
+
+
 def parse(text: str, table: Mapping[str, str], *, plain: str | None = None) -> Uri:
     """Take a URI apart; text without a scheme gets the scheme ``plain``.
 

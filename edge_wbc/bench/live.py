@@ -92,20 +92,28 @@ def measure(
     """
     sized = [cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in pictures]
     source = PacedSource(sized, fps, WARM_UP_S + seconds)
-    results: list[FrameResult] = []
-    outcome = Pipeline(source, engine, [], session, watch=lambda frame, result: results.append(result)).run()
     first = round(fps * WARM_UP_S)
-    counted = [result for result in results if result.frame.index >= first]
-    early = len(results) - len(counted)
+    early = cells = 0
+    ages_ns: list[int] = []
+
+    def watch(frame: Frame, result: FrameResult) -> None:
+        nonlocal early, cells
+        if frame.index < first:
+            early += 1
+        else:
+            cells += len(result.cells)
+            ages_ns.append(result.decided_ns - frame.time_ns)
+
+    outcome = Pipeline(source, engine, [], session, watch=watch).run()
     stages = outcome.summary.stages
     return Freshness(
         given=source.given - first,
-        decided=len(counted),
+        decided=len(ages_ns),
         dropped=outcome.summary.dropped - (first - early),
-        cells=sum(len(result.cells) for result in counted),
-        fps=round(len(counted) / seconds, 2),
+        cells=cells,
+        fps=round(len(ages_ns) / seconds, 2),
         period_ms=1000 / fps,
-        age_ms=percentiles_ms([result.decided_ns - result.frame.time_ns for result in counted], (50, 90, 99)),
+        age_ms=percentiles_ms(ages_ns, (50, 90, 99)),
         engine_ms={name: stages["classify"][name] for name in ("p50", "p99")},
         stages=stages,
     )

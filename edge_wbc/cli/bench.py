@@ -105,9 +105,10 @@ def live(
     from edge_wbc.engines.base import open_engine, usable_processors
     from edge_wbc.manifest import load_model
     from edge_wbc.sources.files import open_images
+    from edge_wbc.uri import width_and_height
 
-    width, _, height = size.partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    wanted = width_and_height(size)
+    if wanted is None:
         raise click.UsageError(f"--size {size!r} is not WIDTHxHEIGHT; write for example 1280x720")
     with tempfile.TemporaryDirectory(prefix="edge-wbc-bench-") as scratch:
         paths = _draw_fields(Path(scratch, "drawn")) if frames is None else list(open_images([frames]).paths)
@@ -118,20 +119,21 @@ def live(
     try:
         session = new_session("memory:", "field", loaded)
         seconds = 1.0 if smoke else seconds
-        found = measure(pictures, loaded, session, size=(int(width), int(height)), fps=fps, seconds=seconds)
+        found = measure(pictures, loaded, session, size=wanted, fps=fps, seconds=seconds)
     finally:
         loaded.close()
+    code = 0 if found.passed or (smoke and not found.silent) else 1
     if as_json:
         figures = {"beyond_periods": found.beyond_periods, "silent": found.silent, "passed": found.passed}
         print_json({**asdict(found), **figures, "size": size, "engine": session.engine, "model": session.model})
-        return 0 if found.passed or (smoke and not found.silent) else 1
+        return code
     ages = ", ".join(f"{name} {value:.1f} ms" for name, value in found.age_ms.items())
     say(f"{size} at {fps:g} frames/s, {session.model} on {session.engine}, {seconds:g} s after one to warm up")
     say(f"{found.given} frames given: {found.decided} decided, {found.dropped} dropped, {found.silent} unaccounted for")
     say(f"age of a frame when decided: {ages}; the engine's own time p50 {found.engine_ms['p50']:.1f} ms")
     beyond = f"{found.beyond_periods:.2f} frame periods of {found.period_ms:.1f} ms"
     say(f"p99 is {beyond} beyond it; at most {MOST_PERIODS:g}")
-    return 0 if found.passed or (smoke and not found.silent) else 1
+    return code
 
 
 def _draw_fields(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from edge_wbc.errors import UsageError
-from edge_wbc.uri import Uri
+from edge_wbc.uri import Uri, width_and_height
 
 AUTO = "auto"
 
@@ -47,10 +47,10 @@ def camera_settings(uri: Uri, *names: str) -> CameraSettings:
 def _size(uri: Uri) -> tuple[int, int] | None:
     if "size" not in uri.options:
         return None
-    width, _, height = uri.options["size"].lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 65535 and 0 < int(height) <= 65535):
+    size = width_and_height(uri.options["size"])
+    if size is None or not 0 < min(size) <= max(size) <= 65535:
         raise _wrong(uri, "size", "WIDTHxHEIGHT", "1280x720")
-    return int(width), int(height)
+    return size
 
 
 def _format(uri: Uri) -> str | None:

@@ -26,7 +26,7 @@ from edge_wbc.sources.smear_paths import PATHS
 from edge_wbc.sources.smear_slide import Slide
 from edge_wbc.sources.smear_view import Shot, View
 from edge_wbc.types import Box, Frame, KnownCell, Pixels
-from edge_wbc.uri import Uri
+from edge_wbc.uri import Uri, width_and_height
 
 MOST_CELLS = 1_000_000
 SMALLEST_PX = (160, 120)
@@ -151,10 +151,9 @@ def _faults(uri: Uri) -> frozenset[str]:
 
 def _size(uri: Uri) -> tuple[int, int]:
     text = uri.options.get("size", "640x480")
-    width, _, height = text.lower().partition("x")
-    if not (width.isdecimal() and height.isdecimal()):
+    size = width_and_height(text)
+    if size is None:
         raise UsageError(f"{uri.text}: size={text!r} is not WIDTHxHEIGHT; write for example size=640x480")
-    size = int(width), int(height)
     if (
         min(size) < min(SMALLEST_PX)
         or max(size) < max(SMALLEST_PX)

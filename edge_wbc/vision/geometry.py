@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from edge_wbc.types import Box
 
 
-def iou(a: Box, b: Box) -> float:
-    """Intersection over union, 0 to 1."""
+def common(a: Box, b: Box) -> int:
+    """Pixels that both cover."""
     across = min(a.xmin + a.width, b.xmin + b.width) - max(a.xmin, b.xmin)
     down = min(a.ymin + a.height, b.ymin + b.height) - max(a.ymin, b.ymin)
-    if across <= 0 or down <= 0:
-        return 0.0
-    both = across * down
-    return both / (a.width * a.height + b.width * b.height - both)
+    return max(0, across) * max(0, down)
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union, 0 to 1."""
+    both = common(a, b)
+    return both / (a.width * a.height + b.width * b.height - both) if both else 0.0
 
 
 def match(found: Sequence[Box], known: Sequence[Box], at: float) -> list[tuple[int, int]]:
@@ -31,11 +34,8 @@ def match(found: Sequence[Box], known: Sequence[Box], at: float) -> list[tuple[i
 
 def part_shared(a: Box, b: Box) -> float:
     """Intersection over the smaller of the two, 0 to 1."""
-    across = min(a.xmin + a.width, b.xmin + b.width) - max(a.xmin, b.xmin)
-    down = min(a.ymin + a.height, b.ymin + b.height) - max(a.ymin, b.ymin)
-    if across <= 0 or down <= 0:
-        return 0.0
-    return across * down / min(a.width * a.height, b.width * b.height)
+    both = common(a, b)
+    return both / min(a.width * a.height, b.width * b.height) if both else 0.0
 
 
 def clipped(box: Box, size: tuple[int, int]) -> Box:
