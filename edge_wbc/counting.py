@@ -23,7 +23,7 @@ from edge_wbc.types import (
     SeenAgain,
     Sighting,
 )
-from edge_wbc.vision.track import Tracker
+from edge_wbc.vision.track import Followed, Tracker
 
 LEAST_WEIGHT = 1e-3
 """Of a sighting, however blurred."""
@@ -37,10 +37,8 @@ class Seen:
     """To be classified."""
     again: tuple[SeenAgain, ...] = ()
     """Not to be classified: classified often enough before, or cut by the border."""
-    tracks: tuple[int, ...] = ()
-    """Which cell of the slide each of ``cells`` is, where cells are followed, …"""
-    sharpness: tuple[float, ...] = ()
-    """… and how sharp it is, 0 to 1."""
+    followed: tuple[Followed, ...] = ()
+    """Which cell of the slide each of ``cells`` is, where cells are followed."""
     place: Place | None = None
     """Of the frame's left upper corner, where frames are followed and it is known how it lies to the first one."""
 
@@ -101,30 +99,27 @@ class EachCell:
 
     def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
         with self._lock:
-            seen = self.tracker.see(frame, cells)
-        known = list(zip(cells, seen.sightings, strict=True))
-        wanted = [(cell, sighting) for cell, sighting in known if sighting.wanted]
+            placed = self.tracker.see(frame, cells)
+        known = list(zip(cells, placed.cells, strict=True))
+        wanted = [(cell, followed) for cell, followed in known if followed.wanted]
         return Seen(
             cells=tuple(cell for cell, _ in wanted),
             again=tuple(
-                SeenAgain(cell, self._labels.get(sighting.track, "")) for cell, sighting in known if not sighting.wanted
+                SeenAgain(cell, self._labels.get(followed.track, "")) for cell, followed in known if not followed.wanted
             ),
-            tracks=tuple(sighting.track for _, sighting in wanted),
-            sharpness=tuple(sighting.sharpness for _, sighting in wanted),
-            place=seen.place if seen.island == 0 else None,
+            followed=tuple(followed for _, followed in wanted),
+            place=placed.place if placed.island == 0 else None,
         )
 
     def count(
         self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]
     ) -> tuple[CountedCell, ...]:
         with self._lock:
-            given = zip(seen.cells, seen.tracks, seen.sharpness, predictions, crops, strict=True)
-            for cell, track, sharpness, prediction, crop in given:
-                if self.tracker.answered(track):
-                    sighting = Sighting(prediction, crop, max(sharpness, LEAST_WEIGHT))
-                    self._looks.setdefault(track, []).append(
-                        _Look(frame, cell, _middle(seen.place, cell.box), sighting)
-                    )
+            for cell, followed, prediction, crop in zip(seen.cells, seen.followed, predictions, crops, strict=True):
+                if self.tracker.answered(followed.track):
+                    sighting = Sighting(prediction, crop, max(followed.sharpness, LEAST_WEIGHT))
+                    look = _Look(frame, cell, _middle(seen.place, cell.box), sighting)
+                    self._looks.setdefault(followed.track, []).append(look)
             return self._taken(self.tracker.settle())
 
     def finish(self) -> tuple[CountedCell, ...]:

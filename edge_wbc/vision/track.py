@@ -35,7 +35,7 @@ _REMEMBERED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Followed:
     """A located cell, known by its track."""
 
     track: int
@@ -50,14 +50,14 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Where a frame lies and which cells it shows; sightings and cells correspond one to one."""
+class Placed:
+    """Where a frame lies and which cells it shows, in the order in which they were given."""
 
     place: Place | None
     """Of the frame's left upper corner; None where nothing could be made out."""
     island: int
     """Places of different islands cannot be compared."""
-    sightings: tuple[Sighting, ...]
+    cells: tuple[Followed, ...]
 
 
 class Tracker:
@@ -77,24 +77,24 @@ class Tracker:
         self._now = 0
         self._usual = 0.0
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+    def see(self, frame: Frame, cells: Sequence[Cell]) -> Placed:
         """Place the next frame and know its cells."""
         self._now += 1
         where = self.places.see(frame.pixels)
         if where is None:
             for state in self._open.values():
                 state.in_view = False
-            return Seen(None, -1, (_NOT_FOLLOWED,) * len(cells))
+            return Placed(None, -1, (_NOT_FOLLOWED,) * len(cells))
         if self.places.version != self._version:
             self._version = self.places.version
             self._register.renew(self.places)
             self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
-        followed = self._follow(frame, [cell for cell in cells if not _spans(cell.box, size)], where, size)
-        sightings = tuple(_NOT_FOLLOWED if _spans(cell.box, size) else next(followed) for cell in cells)
-        return Seen(where.place, where.island, sightings)
+        given = self._follow(frame, [cell for cell in cells if not _spans(cell.box, size)], where, size)
+        sightings = tuple(_NOT_FOLLOWED if _spans(cell.box, size) else next(given) for cell in cells)
+        return Placed(where.place, where.island, sightings)
 
-    def _follow(self, frame: Frame, cells: Sequence[Cell], where: Where, size: tuple[int, int]) -> Iterator[Sighting]:
+    def _follow(self, frame: Frame, cells: Sequence[Cell], where: Where, size: tuple[int, int]) -> Iterator[Followed]:
         near, boxes = self._register.near(where, size)
         whole_before = [self._register.was_whole(number) for number in near]
         given = known([cell.box for cell in cells], boxes, whole_before, size)
@@ -153,10 +153,10 @@ class Tracker:
         """Cells seen and not counted yet."""
         return len(self._open)
 
-    def _sighted(self, number: int, sharp: float, whole: bool, where: Where) -> Sighting:
+    def _sighted(self, number: int, sharp: float, whole: bool, where: Where) -> Followed:
         state = self._open.get(number)
         if state is None:  # counted
-            return Sighting(number, sharp, whole, False)
+            return Followed(number, sharp, whole, False)
         state.last_seen = self._now
         state.in_view = True
         wanted = whole and (state.asked < ASKED or sharp > SHARPER * state.best)
@@ -167,7 +167,7 @@ class Tracker:
             state.best = max(state.best, sharp)
             if where.clear:
                 self._usual += (sharp - self._usual) * (_REMEMBERED if self._usual else 1.0)
-        return Sighting(number, sharp, whole, wanted)
+        return Followed(number, sharp, whole, wanted)
 
     def _doubt(self, near: Sequence[int], boxes: Sequence[Box], where: Where, size: tuple[int, int]) -> None:
         """Note what should have been found and was not, and what has left."""
@@ -226,7 +226,7 @@ class Tracker:
         self._pairs.forget(number)
 
 
-_NOT_FOLLOWED = Sighting(0, 0.0, False, False)
+_NOT_FOLLOWED = Followed(0, 0.0, False, False)
 
 
 def _spans(box: Box, size: tuple[int, int]) -> bool:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_wbc.types import Box, Cell, Frame
-from edge_wbc.vision.track import Seen, Tracker
+from edge_wbc.vision.track import Placed, Tracker
 
 FrameAt = Callable[..., Frame]
 SIDE = 90
@@ -25,7 +25,7 @@ class Stage:
         self.asked: dict[int, int] = {}
         self._frame_at = frame_at
 
-    def show(self, x: int, y: int, *, only: tuple[int, ...] | None = None, answer: bool = True) -> Seen:
+    def show(self, x: int, y: int, *, only: tuple[int, ...] | None = None, answer: bool = True) -> Placed:
         """One frame at (x, y); the locator finds all cells in it, or ``only`` these."""
         found = []
         for i, (cell_x, cell_y) in enumerate(self.cells):
@@ -35,9 +35,9 @@ class Stage:
                 found.append(Cell(Box(left, top, right - left, bottom - top), 0.5))
         return self.show_boxes(x, y, found, answer=answer)
 
-    def show_boxes(self, x: int, y: int, found: list[Cell], *, answer: bool = True) -> Seen:
+    def show_boxes(self, x: int, y: int, found: list[Cell], *, answer: bool = True) -> Placed:
         seen = self.tracker.see(self._frame_at(x, y), found)
-        for sighting in seen.sightings:
+        for sighting in seen.cells:
             if sighting.wanted and answer:
                 self.asked[sighting.track] = self.asked.get(sighting.track, 0) + 1
                 self.tracker.answered(sighting.track)
@@ -78,11 +78,11 @@ def test_two_cells_are_two(frame_at: FrameAt) -> None:
 def test_a_cut_cell_is_held_back_until_it_comes_in_whole(frame_at: FrameAt) -> None:
     stage = Stage(frame_at, (690, 300))
     for _ in range(8):
-        (cut,) = stage.show(100, 100).sightings
+        (cut,) = stage.show(100, 100).cells
         assert not cut.whole
         assert not cut.wanted
     for x in (150, 200, 250, 300, 300, 300):
-        (last,) = stage.show(x, 100).sightings
+        (last,) = stage.show(x, 100).cells
     assert last.whole
     assert last.track == cut.track
     assert stage.end() == [cut.track]
@@ -124,7 +124,7 @@ def test_a_flicker_is_forgotten_and_the_place_may_have_a_cell_later(frame_at: Fr
 def test_it_waits_for_the_answers(frame_at: FrameAt) -> None:
     stage = Stage(frame_at, (300, 300))
     for _ in range(6):
-        (sighting,) = stage.show(100, 100, answer=False).sightings
+        (sighting,) = stage.show(100, 100, answer=False).cells
     assert stage.counts == []
     for _ in range(3):
         stage.tracker.answered(sighting.track)
@@ -194,7 +194,7 @@ def test_a_black_frame_counts_nothing(frame_at: FrameAt) -> None:
     black = Frame(np.zeros((480, 640, 3), np.uint8), 0, 0, "test", None)
     seen = tracker.see(black, [Cell(Box(1, 1, 50, 50), 0.5)])
     assert seen.place is None
-    assert [(sighting.track, sighting.wanted) for sighting in seen.sightings] == [(0, False)]
+    assert [(sighting.track, sighting.wanted) for sighting in seen.cells] == [(0, False)]
 
 
 def test_counted_cells_are_not_kept_open(frame_at: FrameAt) -> None:
@@ -244,7 +244,7 @@ def test_a_cell_whose_lobes_come_in_one_by_one_is_counted(frame_at: FrameAt) -> 
 
 def test_a_frame_taken_for_a_cell_swallows_none(frame_at: FrameAt) -> None:
     stage = Stage(frame_at, (700, 200))
-    (whole_frame,) = stage.show_boxes(0, 0, [Cell(Box(0, 0, 640, 480), 0.5)]).sightings
+    (whole_frame,) = stage.show_boxes(0, 0, [Cell(Box(0, 0, 640, 480), 0.5)]).cells
     assert (whole_frame.track, whole_frame.wanted) == (0, False)
     for x in (*pan(40, 400, 40), *pan(400, 40, 40)):
         stage.show(x, 0)
