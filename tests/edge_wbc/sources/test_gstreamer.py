@@ -286,7 +286,7 @@ def test_without_gstreamer_rtsp_goes_through_opencv_and_the_others_say_what_to_i
     ],
 )
 def test_the_pipeline_of_a_csi_camera(text: str, pipeline: str) -> None:
-    """As NVIDIA's guide to accelerated GStreamer writes the element's properties; run on no board here."""
+    """As public repositories and threads write the element's properties; run on no board here."""
     assert csi_pipeline(parse(text, TABLE)) == pipeline
 
 
