@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge_wbc.counting import EachCell, EachFrame, pooled
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import UNIDENTIFIED, Box, Cell, CountedCell, Frame, Prediction, Sighting
-from edge_wbc.vision.geometry import match
+from edge_wbc.vision.geometry import inside, match
 from edge_wbc.vision.locate import locate
 
 CROP = np.zeros((8, 8, 3), np.uint8)
@@ -36,7 +36,7 @@ def frames() -> list[Frame]:
 
 
 def counted(frames: Sequence[Frame]) -> Iterator[CountedCell]:
-    """What is counted when the network knows the truth; what it sees in a crop is the frame's number."""
+    """What is counted when the network knows the truth; each crop holds its frame's number and nothing else."""
     counting = EachCell(0.5)
     for frame in frames:
         seen = counting.see(frame, locate(frame.pixels))
@@ -44,7 +44,8 @@ def counted(frames: Sequence[Frame]) -> Iterator[CountedCell]:
         real = dict(match([cell.box for cell in seen.cells], known, 0.2))
         names = [frame.truth[real[i]].label if i in real else "not_a_cell" for i in range(len(seen.cells))]
         predictions = [Prediction(name, 1.0, {name: 1.0}) for name in names]
-        yield from counting.count(frame.ref, seen, predictions, [CROP] * len(names))
+        crops = [np.full((8, 8, 3), frame.index, np.uint16)] * len(names)
+        yield from counting.count(frame.ref, seen, predictions, crops)
     yield from counting.finish()
 
 
@@ -73,6 +74,9 @@ def test_a_counted_cell_is_told_by_its_sharpest_look_and_place(frames: list[Fram
         assert cell.place is not None
         truth = {known.cell_id: known for known in cell.frame.truth or ()}
         assert identity(cell) in truth
+        seen_in = [int(sighting.crop[0, 0, 0]) for sighting in cell.sightings]
+        assert seen_in == sorted(seen_in)
+        assert cell.frame.index == seen_in[weights.index(max(weights))]
 
 
 def test_the_same_frames_give_the_same_cells(frames: list[Frame]) -> None:
@@ -86,6 +90,18 @@ def test_nothing_is_kept_of_cells_that_are_done(frames: list[Frame]) -> None:
         looks = [Prediction("monocyte", 1.0, {"monocyte": 1.0})] * len(seen.cells)
         counting.count(frame.ref, seen, looks, [CROP] * len(looks))
     counting.finish()
+    assert counting._looks == {}
+
+
+def test_nothing_is_kept_of_what_was_no_cell(frames: list[Frame]) -> None:
+    counting = EachCell(0.5)
+    frame = next(frame for frame in frames if any(inside(cell.box, (640, 480), 30) for cell in locate(frame.pixels)))
+    for number in range(12):
+        seen = counting.see(frame, locate(frame.pixels) if number == 0 else [])
+        looks = [Prediction("monocyte", 1.0, {"monocyte": 1.0})] * len(seen.cells)
+        assert bool(looks) == (number == 0)
+        assert counting.count(frame.ref, seen, looks, [CROP] * len(looks)) == ()
+    assert counting.finish() == (), "a flicker of the locator over a stage that stood still"
     assert counting._looks == {}
 
 

@@ -17,6 +17,8 @@ from edge_wbc.pipeline import Outcome, Pipeline
 from edge_wbc.sinks.base import open_sink
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import LEUKOCYTES, Frame, FrameResult, Refused
+from edge_wbc.vision.geometry import inside
+from edge_wbc.vision.locate import locate
 
 DEADLINE_S = 20.0
 
@@ -31,10 +33,10 @@ def engine():
 class ListedSource:
     """Gives what it was told to, then ends or fails."""
 
-    def __init__(self, items, live=False, error=None, before=lambda index: None):
+    def __init__(self, items, live=False, error=None, before=lambda index: None, continuous=False):
         self.uri = "listed://"
         self.live = live
-        self.continuous = False
+        self.continuous = continuous
         self.closed = False
         self._items, self._error, self._before = items, error, before
 
@@ -342,3 +344,24 @@ def test_a_slow_sink_of_pictures_leaves_some_out_and_drops_no_frame_of_a_camera(
     assert left_out == len(fields) - len(sink.frames) > 0
     assert all(result.pixels is not None for result in sink.frames)
     assert all(result.pixels is None for result in quick.frames)
+
+
+def test_cells_still_in_view_at_the_end_of_a_slide_count(engine):
+    shown = list(open_source("smear://?seed=1004&cells=6&path=raster").frames())
+    whole = [any(inside(cell.box, (640, 480), 60) for cell in locate(frame.pixels)) for frame in shown]
+    first = whole.index(True)
+    sink = ListSink()
+    outcome = run(ListedSource(shown[first : first + 2], continuous=True), engine, [sink], mode="slide")
+    assert [result.counted for result in sink.frames] == [(), ()], "seen too seldom to be certain"
+    assert outcome.summary.cells == len(sink.rest) > 0
+    assert sink.rest[0].number == 1
+
+
+def test_a_frame_of_a_camera_that_can_not_be_judged_is_told_and_not_searched(engine):
+    shown = list(open_source("smear://?seed=1004&cells=6&path=raster").frames())[20:24]
+    shown[1] = Frame(np.zeros_like(shown[0].pixels), shown[1].index, shown[1].time_ns, "black")
+    sink = ListSink()
+    outcome = run(ListedSource(shown, continuous=True), engine, [sink], mode="slide")
+    assert [result.rejected for result in sink.frames] == [None, "dark", None, None]
+    assert outcome.summary.rejected == {"dark": 1}
+    assert (outcome.summary.stages["quality"]["n"], outcome.summary.stages["locate"]["n"]) == (4, 3)

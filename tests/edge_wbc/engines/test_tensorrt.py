@@ -119,17 +119,18 @@ def test_cells_are_cut_into_the_memory_the_gpu_reads(
     cells = [(field, Cell(Box(10 * i, 5 * i, 40, 50), 1.0)) for i in range(2 * LARGEST_BATCH + 3)]
     reference = open_engine("onnxruntime", model, threads=1)
     assert not isinstance(reference, Overlapping)
-    wanted = cut_and_classify(cells, reference).predictions
+    wanted, cut_by_reference, *_ = cut_and_classify(cells, reference)
     copied: list[Any] = []
     with tensorrt_here(cache) as here:
         engine = tensorrt(model)
         assert isinstance(engine, Overlapping)
         monkeypatch.setattr("edge_wbc.engines.tensorrt.np.copyto", lambda *arguments: copied.append(arguments))
-        found, _, crop_ns, classify_ns = cut_and_classify(cells, engine)
+        found, crops, crop_ns, classify_ns = cut_and_classify(cells, engine)
         engine.close()
         assert here.calls["driver.memcpy_htod_async"] == 0
     assert copied == []
     assert [p.label for p in found] == [p.label for p in wanted]
+    assert (np.stack(crops) == np.stack(cut_by_reference)).all(), "the GPU's memory is written again"
     assert crop_ns > 0
     assert classify_ns > 0
     assert cut_and_classify([], reference).predictions == []
