@@ -301,8 +301,8 @@ def test_what_it_cannot_do_it_says(build: Build, name: str) -> None:
 def test_the_end_of_travel_stops_the_stage_and_is_told(build: Build, name: str) -> None:
     told: list[object] = []
     with Board(name, build(name)) as board:
-        push_stage(board, TRAVEL_NM - 20 * NM_PER_MS)
         with Instrument.open(board.port, on_event=told.append) as link:
+            push_stage(board, TRAVEL_NM - 20 * NM_PER_MS)  # a board that starts clears its memory
             with pytest.raises(CommandFailedError) as caught:
                 link.command(MoveStage(TRAVEL_NM / 1000 + 1000, 0, 0))
             assert (caught.value.status, caught.value.detail) == (CommandStatus.FAILED, 1)

@@ -144,5 +144,6 @@ def test_draining_before_clearing_silences_the_mps2(build: Build, tmp_path: Path
     swapped = drain + "    INTERRUPT_CLEAR = INTERRUPT_RX;\n"
     source = patched_copy(tmp_path, "ports/mps2-an385/uart.c", clear + drain, swapped)
     make(tmp_path / "build", "mps2-an385", source=source)
-    with pytest.raises(AssertionError, match=r"\d+ of \d+ after"):
+    # it may fall silent on a byte of the check, or on one of those that look whether it has started
+    with pytest.raises(AssertionError, match=r"\d+ of \d+ after|the interrupt did not come"):
         every_instruction_check("mps2-an385", tmp_path / "build")
