@@ -23,6 +23,7 @@ from edge_wbc.types import (
     SeenAgain,
     Sighting,
 )
+from edge_wbc.vision.slide_map import MappedCell, SlideMap
 from edge_wbc.vision.track import Followed, Tracker
 
 LEAST_WEIGHT = 1e-3
@@ -63,6 +64,10 @@ class Counting(Protocol):
         """The cells that count although nothing more of them will be seen."""
         ...
 
+    def slide(self) -> SlideMap | None:
+        """What is known of the slide by now, where frames are followed and it was seen; from any thread."""
+        ...
+
 
 class EachFrame:
     """Frames have nothing to do with one another: every located cell counts."""
@@ -85,6 +90,9 @@ class EachFrame:
     def finish(self) -> tuple[CountedCell, ...]:
         return ()
 
+    def slide(self) -> None:
+        return None
+
 
 class EachCell:
     """Frames follow a slide: a cell counts once, by its best looks together, when it was seen often enough or left."""
@@ -95,20 +103,24 @@ class EachCell:
         self._lock = threading.Lock()
         self._looks: dict[int, list[_Look]] = {}
         self._labels: dict[int, str] = {}
-        self._counted = 0
+        self._counted: list[int] = []
+        """Tracks, in the order of their numbers."""
+        self._here: Place | None = None
 
     def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
         with self._lock:
             placed = self.tracker.see(frame, cells)
-        known = list(zip(cells, placed.cells, strict=True))
+            self._here = placed.place if placed.island == 0 else None
+            known = list(zip(cells, placed.cells, strict=True))
+            again = tuple(
+                SeenAgain(cell, self._label(followed.track)) for cell, followed in known if not followed.wanted
+            )
         wanted = [(cell, followed) for cell, followed in known if followed.wanted]
         return Seen(
             cells=tuple(cell for cell, _ in wanted),
-            again=tuple(
-                SeenAgain(cell, self._labels.get(followed.track, "")) for cell, followed in known if not followed.wanted
-            ),
+            again=again,
             followed=tuple(followed for _, followed in wanted),
-            place=placed.place if placed.island == 0 else None,
+            place=self._here,
         )
 
     def count(
@@ -126,6 +138,27 @@ class EachCell:
         with self._lock:
             return self._taken(self.tracker.finish())
 
+    def slide(self) -> SlideMap | None:
+        with self._lock:
+            keyframes = self.tracker.places.keyframes
+            if not keyframes.count:
+                return None
+            islands, boxes = self.tracker.boxes(self._counted)
+            cells = tuple(
+                MappedCell(number, self._labels[track], box)
+                for number, (track, island, box) in enumerate(zip(self._counted, islands, boxes, strict=True), 1)
+                if island == 0
+            )
+            visited = keyframes.at[keyframes.islands == 0]
+            return SlideMap(keyframes.size, visited, cells, self._here, len(islands) - len(cells))
+
+    def _label(self, track: int) -> str:
+        """As which a cell counts; one that was counted and then merged into an older track keeps its name."""
+        if track and track not in self._labels and not self.tracker.is_open(track):
+            merged = (label for number, label in self._labels.items() if self.tracker.known_as(number) == track)
+            self._labels[track] = next(merged, "")
+        return self._labels.get(track, "")
+
     def _taken(self, tracks: Iterable[int]) -> tuple[CountedCell, ...]:
         """Number the cells that count, and forget what was kept of them and of what turned out to be none."""
         counted = []
@@ -136,10 +169,10 @@ class EachCell:
             )
             best = max(looks, key=lambda look: look.sighting.weight)
             sightings = tuple(look.sighting for look in looks)
-            self._counted += 1
+            self._counted.append(track)
             prediction = pooled(sightings, self._below)
             self._labels[track] = prediction.label
-            counted.append(CountedCell(self._counted, best.frame, best.cell, prediction, sightings, best.place))
+            counted.append(CountedCell(len(self._counted), best.frame, best.cell, prediction, sightings, best.place))
         for number in [number for number in self._looks if not self.tracker.is_open(number)]:
             del self._looks[number]
         return tuple(counted)

@@ -1,4 +1,4 @@
-"""What frames themselves tell of a camera: black, frozen, of another size than before."""
+"""What frames themselves tell of a camera: frozen, or of another size than before. Light is looked at as quality."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from edge_wbc.types import Frame
 
 EVERY_ROW = 16
 """Of so many rows one is looked at: the noise of a live sensor is in every one of them."""
-BLACK = 16
-"""The brightest value of a black frame: black of video, which starts at 16."""
-BLACK_S = 2.0
 FROZEN_S = 10.0
 FROZEN_FRAMES = 10
 """As many equal frames at least, or the camera is only slow."""
@@ -23,7 +20,7 @@ MOVING_FRAMES = 30
 class Health:
     """Looks at one frame after another.
 
-    :param notice: called with one line when frames turn black or of another size, and when that is over.
+    :param notice: called with one line when frames turn out of another size.
     """
 
     def __init__(self, uri: str, notice: Callable[[str], None]) -> None:
@@ -34,8 +31,6 @@ class Health:
         self._same_since_ns = 0
         self._same = 0
         self._moved = MOVING_FRAMES
-        self._black_since_ns: int | None = None
-        self._black_told = False
 
     def look(self, frame: Frame) -> str:
         """What is wrong, if opening the camera again may help; else nothing.
@@ -44,7 +39,6 @@ class Health:
         """
         sample = frame.pixels[::EVERY_ROW]
         self._look_at_size(frame)
-        self._look_at_light(frame, sample)
         if self._sample is None or not np.array_equal(sample, self._sample):
             self._moved += self._sample is not None
             self._sample = sample.copy()
@@ -70,14 +64,3 @@ class Health:
             (height, width), (high, wide) = shape[:2], self._shape[:2]
             self._notice(f"{self._uri}: frames are now {width}×{height}, before {wide}×{high}; the session goes on")
         self._shape = shape
-
-    def _look_at_light(self, frame: Frame, sample: np.ndarray) -> None:
-        if sample.max() > BLACK:
-            if self._black_told:
-                self._notice(f"{self._uri}: light again")
-            self._black_since_ns, self._black_told = None, False
-        elif self._black_since_ns is None:
-            self._black_since_ns = frame.time_ns
-        elif not self._black_told and frame.time_ns - self._black_since_ns >= BLACK_S * 1e9:
-            self._black_told = True
-            self._notice(f"{self._uri}: every frame is black; switch the lamp on, open the shutter or expose longer")

@@ -34,6 +34,7 @@ from edge_wbc.sources.base import Source
 from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
 from edge_wbc.vision.quality import REASONS, Judge
+from edge_wbc.vision.slide_map import SlideMap
 
 WAITING_FRAMES = 8
 """Located frames of a file source that may wait for the engine."""
@@ -48,6 +49,8 @@ STARTING = ("button", "sample_loaded")
 """Events of an instrument that start a session that waits for them…"""
 ENDING = ("button", "sample_removed", "emergency_stop")
 """… and that end it."""
+TOLD_AGAIN_S = 60.0
+"""A reason not to judge frames that was not met for so long is news: the lamp has failed again."""
 LEAVE_S = 1.0
 """How long a stage may take to end when it has been told to; a driver that hangs is left behind."""
 
@@ -151,6 +154,10 @@ class Pipeline:
         """Where the session stands; from any thread, at any time."""
         seconds = 0.0 if self._started is None else time.monotonic() - self._started
         return self._summary(self._tally.differential(), seconds)
+
+    def slide(self) -> SlideMap | None:
+        """Where the stage has been and which cells were counted there, in mode ``slide``; from any thread."""
+        return self._counting.slide()
 
     def run(self) -> Outcome:
         """Run the session to its end.
@@ -332,9 +339,8 @@ class Pipeline:
             self._add(counted)
             decided_ns = time.monotonic_ns()
             result = FrameResult(frame, seen.cells, tuple(own), counted, decided_ns, seen.again, item.rejected)
-            if item.rejected is not None and item.rejected not in counts.rejected:
-                self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected]}")
-            counts.decided(result)
+            if counts.decided(result):
+                self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected or '']}")
             for outlet in self._outlets:
                 outlet.put(replace(result, pixels=item.frame.pixels) if outlet.pictures else result)
             if self._watch is not None:
@@ -351,6 +357,8 @@ class Pipeline:
             dropped=self._newest.dropped,
             refused=counts.refused,
             rejected=dict(counts.rejected),
+            restarts=getattr(self._source, "restarts", 0),
+            lost_s=round(getattr(self._source, "lost_s", 0.0), 3),
             cells=counts.cells,
             fps=round(counts.frames / max(seconds, 1e-9), 2),
             seconds=round(seconds, 3),
@@ -367,15 +375,22 @@ class _Counts:
         self.frames = 0
         self.refused = 0
         self.rejected: Counter[str] = Counter()
+        self._rejected_ns: dict[str, int] = {}
         self.cells = 0
         self.ages_ns: list[int] = []
 
-    def decided(self, result: FrameResult) -> None:
+    def decided(self, result: FrameResult) -> bool:
+        """Count a frame; returns whether it is not judged, for a reason that was not met lately."""
         self.frames += 1
+        news = False
         if result.rejected is not None:
             self.rejected[result.rejected] += 1
+            before_ns = self._rejected_ns.get(result.rejected)
+            self._rejected_ns[result.rejected] = now_ns = result.frame.time_ns
+            news = before_ns is None or now_ns - before_ns > TOLD_AGAIN_S * 1e9
         self.ages_ns.append(result.decided_ns - result.frame.time_ns)
         del self.ages_ns[:-KEPT]
+        return news
 
 
 def _cells_in(item: Located | Refused) -> int:

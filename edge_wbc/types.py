@@ -242,6 +242,10 @@ class Summary:
     """Per sink: what it delivered, and its error if it failed."""
     rejected: Mapping[str, int] = field(default_factory=dict)
     """Frames that were not judged, by reason; they are among ``frames``."""
+    restarts: int = 0
+    """How many times the source was lost and came back."""
+    lost_s: float = 0.0
+    """Seconds without frames, from the last one before a loss to the first one after it."""
     ended: str = ""
     """What ended the session: ``source``, ``limit`` (of frames), ``cells`` (enough of them), ``asked`` (by the
     instrument), ``stopped`` (by the user), or the line of an error; empty while it runs."""

@@ -94,7 +94,7 @@ def run(
     from edge_wbc.sessions.recorder import Recorder
     from edge_wbc.sessions.schema import default_place
     from edge_wbc.sinks.base import open_sink
-    from edge_wbc.supervisor import Supervised, open_supervised
+    from edge_wbc.supervisor import open_supervised
 
     if no_record and (record or label or notes):
         raise UsageError("--record, --label and --note need a recorded session; leave out --no-record")
@@ -120,19 +120,21 @@ def run(
             opened, loaded, sinks, session, limit=limit, until=until_cells, button=button, notice=notice
         )
         title = f"{source} · {session.model} on {session.engine}"
-        with stopping(pipeline.stop) as interrupted, screen(title, pipeline.status) if watched else nullcontext():
+        with (
+            stopping(pipeline.stop) as interrupted,
+            screen(title, pipeline.status, pipeline.slide) if watched else nullcontext(),
+        ):
             outcome = pipeline.run()
-    lost = {"restarts": opened.restarts, "lost_s": round(opened.lost_s, 3)} if isinstance(opened, Supervised) else {}
     if as_json:
-        print_json({**asdict(outcome.summary), **lost, "notice": RESEARCH_USE})
+        print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})
     else:
-        from edge_wbc.cli.show import differential_table, summary_lines
+        from edge_wbc.cli.show import differential_table, slide_line, summary_lines
 
         differential_table(outcome.summary.differential, "Differential")
         for line in summary_lines(outcome.summary):
             say(line)
-        if lost.get("restarts"):
-            say(f"the source was lost and opened again: {lost['restarts']}×, {lost['lost_s']:.1f} s without frames")
+        if (slide := pipeline.slide()) is not None:
+            say(slide_line(slide))
         if recorder is not None and recorder.folder.is_dir():
             say(
                 f"next: edge-wbc sessions show {session.session_id}"

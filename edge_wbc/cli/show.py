@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edge_wbc import RESEARCH_USE
-from edge_wbc.types import Differential, Summary
+
+if TYPE_CHECKING:
+    from edge_wbc.types import Differential, Summary
+    from edge_wbc.vision.slide_map import SlideMap
 
 
 def differential_table(differential: Differential, title: str) -> None:
@@ -37,9 +42,7 @@ def summary_lines(summary: Summary) -> list[str]:
         f"{summary.frames} frames ({summary.dropped} dropped, {summary.refused} refused), {summary.cells} cells, "
         f"{summary.seconds:.1f} s, {summary.fps:.1f} frames/s"
     ]
-    if summary.rejected:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
-        lines.append(f"frames not judged: {reasons}")
+    lines += troubles(summary)
     if summary.age_ms:
         lines.append(
             "age of a frame when decided: "
@@ -50,3 +53,22 @@ def summary_lines(summary: Summary) -> list[str]:
         + ", ".join(f"{stage} {times['p50']:.2f} / {times['p99']:.2f}" for stage, times in summary.stages.items())
     )
     return lines
+
+
+def troubles(summary: Summary) -> list[str]:
+    """Losses of the source, and frames that were not judged, in words."""
+    lines = []
+    if summary.restarts or summary.lost_s:
+        lines.append(f"source lost and opened again {summary.restarts}×, {summary.lost_s:.1f} s without frames")
+    if summary.rejected:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in summary.rejected.items())
+        lines.append(f"frames not judged: {reasons}")
+    return lines
+
+
+def slide_line(slide: SlideMap) -> str:
+    """How much of the slide was seen, and whether it all hangs together."""
+    left, top, right, bottom = slide.extent
+    fields = f"{(right - left) / slide.size[0]:.1f} × {(bottom - top) / slide.size[1]:.1f} fields"
+    elsewhere = f", {slide.elsewhere} at places not recognised" if slide.elsewhere else ""
+    return f"slide: {fields} seen, {len(slide.cells)} cells there{elsewhere}"

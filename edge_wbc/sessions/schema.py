@@ -6,15 +6,14 @@ Who records holds a lock of the folder's own: a session that has no end and no l
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge_wbc.errors import SessionError
+from edge_wbc.errors import EnvironmentMissing, SessionError
 
 FORMAT = 1
 """Written to ``user_version``; a file with a larger number is from a newer version."""
@@ -164,9 +163,11 @@ def lock(folder: Path) -> int:
     A file of its own: closing any descriptor of the database would drop SQLite's own locks.
 
     :raises OSError: the folder can't be written.
+    :raises EnvironmentMissing: the system has no such locks.
     """
+    flock = _flock()
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)  # at most `running` looks at it now
+    flock(descriptor, "EX")  # at most `running` looks at it now
     return descriptor
 
 
@@ -174,10 +175,12 @@ def try_lock(folder: Path) -> int | None:
     """Lock the folder of a session that may be running, and return the descriptor; None if it is.
 
     :raises OSError: the folder can't be written.
+    :raises EnvironmentMissing: the system has no such locks.
     """
+    flock = _flock()
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        flock(descriptor, "EX", "NB")
     except BlockingIOError:
         os.close(descriptor)
         return None
@@ -185,18 +188,40 @@ def try_lock(folder: Path) -> int | None:
 
 
 def running(folder: Path) -> bool:
-    """Whether a session is being recorded now."""
+    """Whether a session is being recorded now.
+
+    :raises EnvironmentMissing: the system has no such locks.
+    """
+    flock = _flock()
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        flock(descriptor, "SH", "NB")
     except BlockingIOError:
         return True
     finally:
         os.close(descriptor)
     return False
+
+
+def _flock() -> Callable[..., None]:
+    """``fcntl.flock``, which takes the names of its flags.
+
+    :raises EnvironmentMissing: not on this system.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        raise EnvironmentMissing(
+            "recorded sessions need the file locks of Linux; record and read them there, run with --no-record here"
+        ) from None
+
+    def flock(descriptor: int, *how: str) -> None:
+        fcntl.flock(descriptor, sum(getattr(fcntl, f"LOCK_{name}") for name in how))
+
+    return flock
 
 
 @contextmanager

@@ -15,8 +15,8 @@ class Source(Protocol):
     Call order: construct (cheap, checks its arguments) → ``frames()`` once → ``close()``, also after an error.
 
     A source may have more, each left out where it says nothing: ``reopens = True`` (worth opening again when it is
-    lost), ``remedy`` (what to do then), ``remarks`` (lines the user should see), and ``lossless = True`` (live, but
-    every frame is to be taken).
+    lost), ``remedy`` (what to do then), ``remarks`` (lines the user should see), ``lossless = True`` (live, but every
+    frame is to be taken), and ``restarts`` and ``lost_s``, as `Summary` has them.
     """
 
     uri: str

@@ -64,6 +64,8 @@ class Keyframes:
         self.images: dict[int, Image] = {}
         self.bytes = 0
         self.count = 0
+        self.size = (0, 0)
+        """Width and height of a frame."""
         self.view = functools.lru_cache(maxsize=RECENT_VIEWS)(self._view)
 
     @property
@@ -88,6 +90,7 @@ class Keyframes:
         self._at[key] = x, y
         self._island[key], self._used[key], self._pictured[key] = island, now, True
         self.images[key] = image
+        self.size = image.size
         self.bytes += image.bytes
         if self.bytes > self._most_bytes:
             self._thin(image)

@@ -123,6 +123,13 @@ class Register:
             number = self._alias[number]
         return number
 
+    def boxes(self, numbers: Sequence[int]) -> tuple[list[int], list[Box]]:
+        """Islands of cells, and their boxes within them."""
+        rows = self._rows[list(numbers)]
+        left, top = rows["x"] - rows["width"] / 2, rows["y"] - rows["height"] / 2
+        sides = np.rint(np.stack([left, top, rows["width"], rows["height"]], axis=1)).astype(int)
+        return rows["island"].tolist(), [Box(*box) for box in sides.tolist()]
+
     def was_whole(self, number: int) -> bool:
         """Whether it was ever seen whole."""
         return bool(self._rows[number]["seen"])

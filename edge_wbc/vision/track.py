@@ -148,6 +148,10 @@ class Tracker:
         """Whether a cell is still to be counted."""
         return self._register.known_as(track) in self._open
 
+    def boxes(self, tracks: Sequence[int]) -> tuple[list[int], list[Box]]:
+        """Islands of cells, and their boxes within them in slide pixels."""
+        return self._register.boxes([self.known_as(track) for track in tracks])
+
     @property
     def open_tracks(self) -> int:
         """Cells seen and not counted yet."""

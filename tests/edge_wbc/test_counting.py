@@ -105,6 +105,49 @@ def test_nothing_is_kept_of_what_was_no_cell(frames: list[Frame]) -> None:
     assert counting._looks == {}
 
 
+def test_the_slide_s_map_has_every_counted_cell_at_its_place(frames: list[Frame]) -> None:
+    counting = EachCell(0.5)
+    assert counting.slide() is None
+    found = []
+    for frame in frames:
+        seen = counting.see(frame, locate(frame.pixels))
+        looks = [Prediction("monocyte", 1.0, {"monocyte": 1.0})] * len(seen.cells)
+        found += counting.count(frame.ref, seen, looks, [CROP] * len(looks))
+    slide = counting.slide()
+    assert slide is not None
+    assert slide.size == (640, 480)
+    assert slide.here is not None
+    assert np.abs(slide.visited - slide.here).max(axis=1).min() < 0.7 * 640, "near a keyframe"
+    assert [(cell.number, cell.label) for cell in slide.cells] == [(one.number, "monocyte") for one in found]
+    assert slide.elsewhere == 0
+    for one, cell in zip(found, slide.cells, strict=True):
+        assert one.place is not None
+        assert abs(cell.box.xmin + cell.box.width / 2 - one.place.x) < 10
+        assert abs(cell.box.ymin + cell.box.height / 2 - one.place.y) < 10
+        assert abs(cell.box.width - one.cell.box.width) < 20
+
+
+def test_a_counted_cell_that_is_merged_into_an_older_track_keeps_its_name_and_number(frames: list[Frame]) -> None:
+    counting = EachCell(0.5)
+    shown = iter(frames)
+    counted = ()
+    while not counted:
+        frame = next(shown)
+        seen = counting.see(frame, locate(frame.pixels))
+        looks = [Prediction("monocyte", 1.0, {"monocyte": 1.0})] * len(seen.cells)
+        counted = counting.count(frame.ref, seen, looks, [CROP] * len(looks))
+    tracker = counting.tracker
+    (track,) = counting._counted
+    older = tracker._register.add(tracker.places._last[1], Box(300, 200, 40, 40), False)
+    tracker._merge(older, track)
+    slide = counting.slide()
+    assert slide is not None
+    assert [(cell.number, cell.label) for cell in slide.cells] == [(1, "monocyte")]
+    frame = next(shown)
+    again = counting.see(frame, locate(frame.pixels)).again
+    assert "monocyte" in [cell.label for cell in again]
+
+
 def test_frames_that_have_nothing_to_do_with_each_other_count_everything() -> None:
     counting = EachFrame()
     frame = Frame(np.zeros((48, 64, 3), np.uint8), 0, 0, "x")
@@ -113,6 +156,7 @@ def test_frames_that_have_nothing_to_do_with_each_other_count_everything() -> No
         seen = counting.see(frame, cells)
         both = counting.count(frame.ref, seen, [prediction(0.7, 0.2, 0.1)] * 2, [CROP] * 2)
         assert [cell.number for cell in both] == [first, first + 1]
+    assert counting.slide() is None
     assert counting.finish() == ()
 
 

@@ -274,6 +274,21 @@ def test_a_frame_that_can_not_be_judged_is_counted_with_its_reason(engine, field
     ]
 
 
+def test_a_reason_that_comes_back_after_a_minute_is_told_again(engine, fields):
+    times = [0, 1, 50, 109, 170]
+    black = [Frame(np.zeros_like(fields[0].pixels), i, t * 10**9, "black") for i, t in enumerate(times)]
+    notices = []
+    run(ListedSource(black), engine, [ListSink()], notice=notices.append)
+    assert [line.partition(" is")[0] for line in notices] == ["frame 0", "frame 4"]
+
+
+def test_the_summary_says_how_often_the_source_was_lost(engine, fields):
+    source = ListedSource(fields[:2])
+    source.restarts, source.lost_s = 3, 4.56789
+    summary = run(source, engine, [ListSink()]).summary
+    assert (summary.restarts, summary.lost_s) == (3, 4.568)
+
+
 @pytest.mark.parametrize("live", [False, True])
 def test_until_so_many_leukocytes_the_frame_that_reaches_them_counts_whole_and_no_later_one(engine, fields, live):
     whole = ListSink()

@@ -8,10 +8,12 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 from rich.console import Console
 
 from edge_wbc.cli.screen import Screen
-from edge_wbc.types import Differential, Share, Summary
+from edge_wbc.types import Box, Differential, Place, Share, Summary
+from edge_wbc.vision.slide_map import MappedCell, SlideMap
 
 SHARES = {
     "neutrophil": Share(60, 60.0, 49.7, 69.7),
@@ -70,6 +72,25 @@ def test_the_instrument_is_shown_with_what_it_has_and_what_is_wrong() -> None:
     assert "csv:a: csv:a: no room" in text
 
 
+def test_losses_of_the_camera_and_frames_not_judged_are_shown() -> None:
+    text = drawn(Screen("t", lambda: START))
+    assert "lost" not in text
+    assert "not judged" not in text
+    summary = replace(START, restarts=2, lost_s=3.14, rejected={"blurred": 5, "dark": 1})
+    text = drawn(Screen("t", lambda: summary))
+    assert "source lost and opened again 2×, 3.1 s without frames" in text
+    assert "frames not judged: 5 blurred, 1 dark" in text
+
+
+def test_the_slide_is_shown_where_frames_are_followed() -> None:
+    cells = (MappedCell(1, "monocyte", Box(600, 400, 40, 40)),)
+    slide = SlideMap((640, 480), np.array([(0.0, 0.0), (320.0, 0.0)]), cells, Place(320.0, 0.0), 2)
+    text = drawn(Screen("t", lambda: START, slide=lambda: slide))
+    assert "slide: 1.5 × 1.0 fields seen, 1 cells there, 2 at places not recognised" in text
+    assert "░░░░▒▒▒1▒▒▒▒" in text
+    assert "slide:" not in drawn(Screen("t", lambda: START))
+
+
 def on_a_terminal(*arguments: str) -> str:
     """What the command prints on a terminal of its own."""
     terminal, inside = os.openpty()
@@ -87,8 +108,9 @@ def on_a_terminal(*arguments: str) -> str:
 
 
 def test_a_terminal_gets_the_screen_and_then_the_differential() -> None:
-    text = on_a_terminal("run", "smear://?seed=1&cells=20&fps=20&size=160x120")
+    text = on_a_terminal("run", "smear://?seed=1&cells=2&fps=60&path=raster", "--limit", "40")
     assert "Ctrl-C ends the session" in text
+    assert "▒▒▒" in text, "the map"
     assert text.index("Ctrl-C ends the session") < text.rindex("Differential")
 
 

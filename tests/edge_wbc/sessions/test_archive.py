@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import sqlite3
+import sys
 import time
 from contextlib import closing
 
@@ -12,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from edge_wbc.cli.sessions import sessions
-from edge_wbc.errors import SessionError
+from edge_wbc.errors import EnvironmentMissing, SessionError
+from edge_wbc.sessions import schema
 from edge_wbc.sessions.archive import contents, find, heads, protect, remove
 from edge_wbc.sessions.room import size
 
@@ -142,3 +145,13 @@ def test_removing_removes_what_was_recorded_and_nothing_else(record):
         remove(first)
     assert [file.name for file in first.iterdir()] == ["mine.txt"]
     assert len(contents(second).cells) == 5
+
+
+def test_a_system_without_file_locks_gets_a_line_when_it_records(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    spec = importlib.util.spec_from_file_location("schema_elsewhere", schema.__file__)
+    elsewhere = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(elsewhere)
+    for call in (elsewhere.lock, elsewhere.try_lock, elsewhere.running):
+        with pytest.raises(EnvironmentMissing, match=r"^recorded sessions need the file locks of Linux; .*--no-record"):
+            call(tmp_path)
