@@ -9,7 +9,7 @@ import cv2
 from edge_wbc import RESEARCH_USE
 from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Box, FrameResult, Pixels
 
-_COLOURS = {
+COLOURS = {
     "neutrophil": (170, 60, 20),
     "eosinophil": (20, 70, 220),
     "basophil": (130, 20, 110),
@@ -30,7 +30,7 @@ def draw_cells(pixels: Pixels, boxes: Sequence[Box], captions: Sequence[tuple[st
     """
     picture: Pixels = pixels.copy()
     for box, (label, text) in zip(boxes, captions, strict=True):
-        colour = _COLOURS.get(label, (0, 0, 0))
+        colour = COLOURS.get(label, (0, 0, 0))
         cv2.rectangle(picture, box, colour, 2, cv2.LINE_AA)
         (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
         left = min(box.xmin, picture.shape[1] - width - 6)
@@ -50,10 +50,10 @@ def draw_result(pixels: Pixels, result: FrameResult) -> Pixels:
     captions = [(said.label, f"{said.label} {said.probability:.0%}") for said in result.predictions]
     picture = draw_cells(pixels, [cell.box for cell in result.cells], captions)
     for cell, label in result.again:
-        cv2.rectangle(picture, cell.box, _COLOURS.get(label, (255, 255, 255)), 1, cv2.LINE_AA)
+        cv2.rectangle(picture, cell.box, COLOURS.get(label, (255, 255, 255)), 1, cv2.LINE_AA)
         if label:
             at = cell.box.xmin + 2, cell.box.ymin + 14
-            cv2.putText(picture, label, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, _COLOURS[label], 1, cv2.LINE_AA)
+            cv2.putText(picture, label, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, COLOURS[label], 1, cv2.LINE_AA)
     line = RESEARCH_USE if result.rejected is None else f"Not judged: {result.rejected}. {RESEARCH_USE}"
     (width, height), below = cv2.getTextSize(line, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
     bottom = picture.shape[0]

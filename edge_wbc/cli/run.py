@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     metavar="GB",
     help="Of all sessions in one place: the oldest lose their crops beyond it.",
 )
+@click.option("--window", "windowed", is_flag=True, help="Show frames, cells and differential in a window; q ends it.")
 @click.option("--button", is_flag=True, help="The instrument's button starts the session, and ends it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the session's summary as one JSON object.")
 def run(
@@ -79,6 +80,7 @@ def run(
     record: Path | None,
     no_record: bool,
     record_quota: float,
+    windowed: bool,
     button: bool,
     as_json: bool,
 ) -> int:
@@ -90,6 +92,7 @@ def run(
     smear://?seed=1 (simulated).
     """
     from edge_wbc.cli.screen import screen
+    from edge_wbc.cli.window import View, window
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sessions.recorder import Recorder
     from edge_wbc.sessions.schema import default_place
@@ -116,12 +119,22 @@ def run(
                 quota_bytes=round(record_quota * 1e9),
             )
             sinks.append(recorder)
+        view = View() if windowed else None
         pipeline = Pipeline(
-            opened, loaded, sinks, session, limit=limit, until=until_cells, button=button, notice=notice
+            opened,
+            loaded,
+            sinks,
+            session,
+            limit=limit,
+            until=until_cells,
+            button=button,
+            notice=notice,
+            watch=None if view is None else view.watch,
         )
         title = f"{source} · {session.model} on {session.engine}"
         with (
             stopping(pipeline.stop) as interrupted,
+            nullcontext() if view is None else window(view, title, pipeline.status, notice),
             screen(title, pipeline.status, pipeline.slide) if watched else nullcontext(),
         ):
             outcome = pipeline.run()
