@@ -195,10 +195,19 @@ def test_bytes_that_nobody_reads_in_time_are_counted(build: Build) -> None:
 @each_board
 def test_the_clock_runs_right(build: Build, name: str) -> None:
     with Board(name, build(name)) as board, RawHost(board.port) as host:
-        first_s, first_ms = clock(host)
-        host.listen(0.5)
-        last_s, last_ms = clock(host)
-        assert (last_ms - first_ms) / 1000 == pytest.approx(last_s - first_s, rel=CLOCK_TOLERANCE)
+        deadline = time.monotonic() + PATIENCE_S
+        rates = [rate(host)]
+        while rates[-1] != pytest.approx(1, abs=CLOCK_TOLERANCE) and time.monotonic() < deadline:
+            rates.append(rate(host))  # an emulator that gets no processor time loses ticks
+        assert rates[-1] == pytest.approx(1, abs=CLOCK_TOLERANCE), rates
+
+
+def rate(host: RawHost) -> float:
+    """Seconds of the board in a second."""
+    first_s, first_ms = clock(host)
+    host.listen(0.5)
+    last_s, last_ms = clock(host)
+    return (last_ms - first_ms) / 1000 / (last_s - first_s)
 
 
 def clock(host: RawHost) -> tuple[float, int]:
