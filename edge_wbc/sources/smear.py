@@ -3,6 +3,7 @@
     smear://?seed=1&cells=200&size=640x480&fps=30
     smear://?seed=1&cells=200&path=wander&faults=focus,dust
     smear://?cells=200&crops=FOLDER
+    smear://?cells=200&stain=magenta
 
 Every frame says what is really in it (:attr:`Frame.truth`). All of it follows from the seed. Without ``fps``
 fields come as fast as they are asked for; with it the source is live, like a camera over a moving stage.
@@ -31,6 +32,8 @@ from edge_wbc.uri import Uri, width_and_height
 MOST_CELLS = 1_000_000
 SMALLEST_PX = (160, 120)
 LARGEST_PX = (4096, 4096)
+STAINS = ("usual", "magenta")
+"""``magenta``: red cells are as magenta as on slides with strong eosin or a buffer that is off."""
 SLIMMEST = 3.0
 """The longer side of a frame has at most this many shorter ones."""
 
@@ -43,6 +46,7 @@ class SmearSource:
     :param path: a name in :data:`PATHS`.
     :param faults: names in :data:`FAULTS`.
     :param crops: photographed white cells in place of drawn ones.
+    :param stain: a name in :data:`STAINS`.
     """
 
     def __init__(
@@ -55,12 +59,13 @@ class SmearSource:
         path: str = "fields",
         faults: frozenset[str] = frozenset(),
         crops: Crops | None = None,
+        stain: str = STAINS[0],
     ) -> None:
         self.uri = uri
         self.continuous = path != "fields"
         self._path = PATHS[path]
         self._faults = faults
-        self._crops = crops
+        self._crops, self._magenta = crops, stain == "magenta"
         self.live = fps is not None
         self._period_s = 1 / fps if fps else 0.0
         self._size = size
@@ -72,7 +77,7 @@ class SmearSource:
         """Yield what the camera sees at each position of the stage; see :meth:`Source.frames`."""
         field = round(self._size[0] / self._scale), round(self._size[1] / self._scale)
         last, due = -1, time.monotonic()
-        for shot in self._shots(Slide(self._seed, self._cells, field, self._crops)):
+        for shot in self._shots(Slide(self._seed, self._cells, field, self._crops, magenta=self._magenta)):
             pixels, truth = self._resized(shot.pixels, shot.truth)
             if self.live:
                 due = max(due + (shot.number - last) * self._period_s, time.monotonic())
@@ -113,7 +118,7 @@ def open_smear(uri: Uri) -> SmearSource:
     :raises UsageError: an unknown option, or a value that makes no sense.
     :raises SourceError: the folder of crops is not there or holds no white cell.
     """
-    uri.allow("seed", "cells", "size", "fps", "path", "faults", "crops")
+    uri.allow("seed", "cells", "size", "fps", "path", "faults", "crops", "stain")
     if uri.path.strip("/"):
         raise UsageError(f"{uri.text}: smear takes no path, only options; write for example smear://?seed=1&cells=200")
     seed = uri.option("seed", int, 1)
@@ -129,8 +134,13 @@ def open_smear(uri: Uri) -> SmearSource:
     path = uri.options.get("path", "fields")
     if path not in PATHS:
         raise UsageError(f"{uri.text}: path={path!r} is not one of {', '.join(PATHS)}; write for example path=wander")
+    stain = uri.options.get("stain", STAINS[0])
+    if stain not in STAINS:
+        raise UsageError(
+            f"{uri.text}: stain={stain!r} is not one of {', '.join(STAINS)}; write for example stain=magenta"
+        )
     crops = Crops(Path(uri.options["crops"])) if "crops" in uri.options else None
-    return SmearSource(uri.text, seed, cells, size, fps, path, _faults(uri), crops)
+    return SmearSource(uri.text, seed, cells, size, fps, path, _faults(uri), crops, stain)
 
 
 def _faults(uri: Uri) -> frozenset[str]:

@@ -43,6 +43,9 @@ _LIGHTS = np.array(((204, 228, 255), (212, 222, 226)), np.float32)
 """Empty places of the warmest and the coolest slide…"""
 _REDS = np.array(((0.17, 0.27, 0.18), (0.17, 0.25, 0.12)), np.float32)
 """… and the density of their red cells."""
+MAGENTA = np.array(((0.10, 0.50, 0.16), (0.17, 0.60, 0.26)), np.float32)
+"""The same where eosin is strong or the buffer is off: red cells take as much green as many a nucleus' rim, hardly any
+blue, and some red."""
 _STACKED = 0.15
 """How much of the thinner of two overlapping red cells shows: they give way to each other."""
 _NOISE_MARGIN_PX = 128
@@ -72,9 +75,18 @@ class Slide:
     :param cells: white cells on the slide.
     :param field: width and height of what the microscope shows at once, in slide pixels.
     :param crops: photographed cells to show in place of drawn ones; the slide then has only their classes.
+    :param magenta: red cells look like that, not pink.
     """
 
-    def __init__(self, seed: int, cells: int, field: tuple[int, int] = (640, 480), crops: Crops | None = None) -> None:
+    def __init__(
+        self,
+        seed: int,
+        cells: int,
+        field: tuple[int, int] = (640, 480),
+        crops: Crops | None = None,
+        *,
+        magenta: bool = False,
+    ) -> None:
         self.seed, self.field = seed, field
         rng = np.random.default_rng((seed, 0))
         counts = rng.choice(len(CELLS_PER_FIELD), p=CELLS_PER_FIELD, size=2 * cells + 20)
@@ -93,7 +105,7 @@ class Slide:
         self._stain = rng.normal(1, 0.04, (3, 1, 1)).astype(np.float32) * np.float32(rng.uniform(0.9, 1.08))
         self._defocus_px = float(rng.uniform(0.5, 0.9))
         coolness = rng.random() ** 2
-        self._red = _between(_REDS, coolness)
+        self._red = _between(MAGENTA if magenta else _REDS, coolness)
         self.light = self._illumination(_between(_LIGHTS, coolness), rng)
         self._noise = self._camera_noise(rng)
         self._cells_of = functools.lru_cache(maxsize=64)(self._plan_cells)
