@@ -47,7 +47,11 @@ class Counting(Protocol):
     """Call order: ``see`` for every frame, in one thread; ``count`` for every frame seen, in the same order, in
     another thread; ``finish`` once, after both."""
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen: ...
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
+        """
+        :param small: the frame's pixels reduced, where they are at hand; of all frames or of none.
+        """
+        ...
 
     def count(
         self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]
@@ -70,7 +74,7 @@ class EachFrame:
     def __init__(self) -> None:
         self._counted = 0
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         return Seen(tuple(cells))
 
     def count(
@@ -97,9 +101,9 @@ class EachCell:
         self._labels: dict[int, str] = {}
         self._counted = 0
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         with self._lock:
-            placed = self.tracker.see(frame, cells)
+            placed = self.tracker.see(frame, cells, small)
         known = list(zip(cells, placed.cells, strict=True))
         wanted = [(cell, followed) for cell, followed in known if followed.wanted]
         return Seen(
