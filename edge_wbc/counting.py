@@ -48,7 +48,11 @@ class Counting(Protocol):
     """Call order: ``see`` for every frame, in one thread; ``count`` for every frame seen, in the same order, in
     another thread; ``finish`` once, after both."""
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen: ...
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
+        """
+        :param small: the frame's pixels reduced, where they are at hand; of all frames or of none.
+        """
+        ...
 
     def count(
         self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]
@@ -75,7 +79,7 @@ class EachFrame:
     def __init__(self) -> None:
         self._counted = 0
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         return Seen(tuple(cells))
 
     def count(
@@ -107,9 +111,9 @@ class EachCell:
         """Tracks, in the order of their numbers."""
         self._here: Place | None = None
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Seen:
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         with self._lock:
-            placed = self.tracker.see(frame, cells)
+            placed = self.tracker.see(frame, cells, small)
             self._here = placed.place if placed.island == 0 else None
             known = list(zip(cells, placed.cells, strict=True))
             again = tuple(

@@ -31,9 +31,10 @@ from edge_wbc.outlet import Outlet
 from edge_wbc.records import starting_now
 from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
-from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Refused, Session, Summary
+from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
 from edge_wbc.vision.quality import REASONS, Judge
+from edge_wbc.vision.reduced import reduced
 from edge_wbc.vision.slide_map import SlideMap
 
 WAITING_FRAMES = 8
@@ -59,6 +60,8 @@ class Located(NamedTuple):
     """A frame with its cells."""
 
     frame: Frame
+    small: Pixels
+    """The frame's, reduced."""
     seen: Seen
     rejected: str | None = None
     """Why it is not judged."""
@@ -285,13 +288,15 @@ class Pipeline:
         self._newest.end()
 
     def _located_in(self, frame: Frame) -> Located:
-        if self._source.continuous and (rejected := self._rejected(frame)) is not None:
-            return Located(frame, self._counting.see(frame, []), rejected)
+        with self._stages.time("reduce"):
+            small = reduced(frame.pixels)
+        if self._source.continuous and (rejected := self._rejected(small)) is not None:
+            return Located(frame, small, self._counting.see(frame, [], small), rejected)
         with self._stages.time("locate"):
             one = self._session.mode == "cell"
-            cells = [locate_one(frame.pixels)] if one else locate(frame.pixels)
+            cells = [locate_one(frame.pixels, small)] if one else locate(frame.pixels, small)
         with self._stages.time("track") if self._session.mode == "slide" else nullcontext():
-            return Located(frame, self._counting.see(frame, cells))
+            return Located(frame, small, self._counting.see(frame, cells, small))
 
     def _classify(self) -> None:
         while not self._enough() and (item := self._located.get(self._together)) is not None:
@@ -304,16 +309,16 @@ class Pipeline:
             self.end()
             self._located.end()
 
-    def _rejected(self, frame: Frame) -> str | None:
+    def _rejected(self, small: Pixels) -> str | None:
         with self._stages.time("quality"):
-            return self._judge.reason(frame.pixels)
+            return self._judge.reason(small)
 
     def _judged(self, item: Located | Refused) -> Located | Refused:
         """A frame that follows no other is judged here: reading and locating have the busier thread."""
         if self._source.continuous or isinstance(item, Refused):
             return item
-        rejected = self._rejected(item.frame)
-        return item if rejected is None else Located(item.frame, Seen(()), rejected)
+        rejected = self._rejected(item.small)
+        return item if rejected is None else item._replace(seen=Seen(()), rejected=rejected)
 
     def _decide(self, given: Sequence[Located | Refused]) -> None:
         batch = [self._judged(item) for item in given]

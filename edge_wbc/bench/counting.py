@@ -28,6 +28,7 @@ from edge_wbc.sources.smear_view import View
 from edge_wbc.types import LABELS, LEUKOCYTES, NOT_A_CELL, Cell, CountedCell, Frame, KnownCell, Pixels, Prediction
 from edge_wbc.vision.geometry import part_shared
 from edge_wbc.vision.locate import locate
+from edge_wbc.vision.reduced import reduced
 
 PROCESSES = 2
 ON_THE_CELL = 0.5
@@ -120,9 +121,10 @@ def _count(job: Job, slide: Slide, labels: LabelsGroup, engine: Engine | None) -
             continue
         (x, y), truth = way[shot.number], shot.truth
         frame = Frame(shot.pixels, shot.number, 0, job.path, truth, shot.defocus_px)
-        cells = locate(frame.pixels)
+        small = reduced(frame.pixels)
+        cells = locate(frame.pixels, small)
         began = cv2.getTickCount()
-        seen = counting.see(frame, cells)
+        seen = counting.see(frame, cells, small)
         see_ns.append(int((cv2.getTickCount() - began) / cv2.getTickFrequency() * 1e9))
         frames += 1
         if seen.place is not None:

@@ -15,11 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_wbc.types import Box, Cell, Pixels
+from edge_wbc.vision.reduced import reduced, scale_of
 
-WORKING_LENGTH_PX = 320
-"""The longer side is brought to this for thresholding…"""
-SMALLEST_SCALE = 0.25
-"""… but never by more than this, so that a 100-pixel cell in a 4K frame stays visible."""
 WHITE = 200
 """Grey level of the background after flattening."""
 RED_WEIGHT = 0.15
@@ -69,12 +66,13 @@ class _Blob(NamedTuple):
         return max(self.right - self.left, self.bottom - self.top)
 
 
-def locate(pixels: Pixels) -> list[Cell]:
+def locate(pixels: Pixels, small: Pixels | None = None) -> list[Cell]:
     """The white cells of a field, the most prominent first.
 
     :param pixels: (height, width, 3) uint8 BGR, any size.
+    :param small: the same reduced, where that is at hand.
     """
-    blobs, scale = _blobs(pixels, SMALLEST_PX)
+    blobs, scale = _blobs(pixels, small, SMALLEST_PX)
     blobs = [blob for blob in blobs if blob.contrast >= FAINTEST and blob.blue_lost <= MOST_BLUE_LOST]
     if not blobs:
         return []
@@ -83,13 +81,14 @@ def locate(pixels: Pixels) -> list[Cell]:
     return [_cell(blob, scale, pixels) for blob in blobs if blob.prominence >= limit]
 
 
-def locate_one(pixels: Pixels) -> Cell:
+def locate_one(pixels: Pixels, small: Pixels | None = None) -> Cell:
     """The cell of an image that shows exactly one: the best near the centre, or the centred square if none is found.
 
     :param pixels: (height, width, 3) uint8 BGR, any size.
+    :param small: the same reduced, where that is at hand.
     """
     height, width = pixels.shape[:2]
-    blobs, scale = _blobs(pixels, SMALLEST_PX // 2)
+    blobs, scale = _blobs(pixels, small, SMALLEST_PX // 2)
     if not blobs:
         side = min(height, width)
         return Cell(Box((width - side) // 2, (height - side) // 2, side, side), 0.0)
@@ -102,8 +101,8 @@ def locate_one(pixels: Pixels) -> Cell:
     return _cell(max(blobs, key=rank), scale, pixels)
 
 
-def _blobs(pixels: Pixels, smallest_px: int) -> tuple[list[_Blob], float]:
-    response, flat, scale = _response(pixels)
+def _blobs(pixels: Pixels, small: Pixels | None, smallest_px: int) -> tuple[list[_Blob], float]:
+    response, flat = _response(reduced(pixels) if small is None else small)
     otsu, _ = cv2.threshold(response, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     threshold = max(otsu, FLOOR, OF_BRIGHTEST * float(response.max()))
     _, mask = cv2.threshold(response, threshold, 255, cv2.THRESH_BINARY)
@@ -121,24 +120,18 @@ def _blobs(pixels: Pixels, smallest_px: int) -> tuple[list[_Blob], float]:
             blue, green, *_ = cv2.mean(flat[place], mask[place])
             blue_lost = (WHITE - blue) / max(1.0, WHITE - green)
             blobs.append(_Blob(left, top, left + width, top + height, area, contrast, blue_lost))
-    return _join_lobes(blobs), scale
+    return _join_lobes(blobs), scale_of(pixels)
 
 
-def _response(pixels: Pixels) -> tuple[_Grey, Pixels, float]:
-    """How much each pixel of the working image looks like a stained nucleus; that image, flattened; its scale."""
-    height, width = pixels.shape[:2]
-    scale = min(1.0, max(WORKING_LENGTH_PX / max(height, width), SMALLEST_SCALE))
-    small = pixels
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+def _response(small: Pixels) -> tuple[_Grey, Pixels]:
+    """How much each pixel of the reduced frame looks like a stained nucleus; that frame, flattened."""
     flat = cv2.divide(small, _background(small), scale=WHITE)
     blue, green, red = cv2.split(flat)
     magenta = cv2.subtract(cv2.min(blue, red), green)
     colour = cv2.add(magenta, cv2.subtract(blue, green))
     darkness = cv2.subtract(np.full_like(red, WHITE), red)
     response = cv2.addWeighted(darkness, RED_WEIGHT, colour, 1.0, 0.0)
-    return cv2.GaussianBlur(response, (5, 5), 0), flat, scale
+    return cv2.GaussianBlur(response, (5, 5), 0), flat
 
 
 def _background(small: Pixels) -> Pixels:

@@ -83,13 +83,14 @@ class Places:
         self._search: deque[tuple[int, list[int]]] = deque()
         self._unsearched: set[int] = set()
 
-    def see(self, pixels: Pixels) -> Where | None:
+    def see(self, pixels: Pixels, small: Pixels | None = None) -> Where | None:
         """Place the next frame; None if too little can be made out in it.
 
         :param pixels: (height, width, 3) uint8 BGR.
+        :param small: the same reduced, where that is at hand; of all frames or of none.
         """
         self._now += 1
-        seen = view(reduce(pixels))
+        seen = view(reduce(pixels if small is None else small))
         if seen.deviation < LEAST_TEXTURE:
             self._speed = (0.0, 0.0)
             return None

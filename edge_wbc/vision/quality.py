@@ -21,8 +21,7 @@ from edge_wbc.types import Pixels
 FOCUS_PX, MOTION_PX = 160, 320
 """The longer side is brought to this: noise averages out, and magnifications become alike."""
 LIGHT_PX = 40
-"""Light and colour are read from so many of a row's pixels; of still images, where speed counts, focus from twice
-``FOCUS_PX``."""
+"""Light and colour are read from so many of a row's pixels."""
 DARKEST = 40
 """Median of the brightest channel, 0 to 255, below which the lamp is off or the cap is on. Training images: from
 115."""
@@ -62,7 +61,7 @@ _KERNELS = tuple(
         (((-1, 0, 0), (0, 2, 0), (0, 0, -1)), ((0, 0, -1), (0, 2, 0), (-1, 0, 0))),
     )
 )
-"""Second differences across and down, and along the two diagonals."""
+"""Second differences across and down, and along the two diagonals: their mean over a frame is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +83,15 @@ class Quality:
 
 
 def measure(pixels: Pixels, *, motion: bool = True) -> Quality:
-    """Measure a frame: 1.3 times as long as locating takes, without ``motion`` 0.4.
+    """Measure a frame: about half as long as locating takes.
 
-    :param pixels: (height, width, 3) uint8 BGR, any size.
+    :param pixels: (height, width, 3) uint8 BGR, any size; reduced is as good.
     """
     step = max(1, max(pixels.shape[:2]) // LIGHT_PX)
     blue, green, red = cv2.split(pixels[::step, ::step])
     most, least = cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red)
-    if motion:
-        plane = cv2.extractChannel(_reduced(pixels, MOTION_PX), 1)
-    else:
-        stride = max(1, max(pixels.shape[:2]) // (2 * FOCUS_PX))
-        plane = np.ascontiguousarray(pixels[::stride, ::stride, 1])
-    fine = cv2.GaussianBlur(_reduced(plane, FOCUS_PX), (3, 3), 0.7)
+    plane = cv2.extractChannel(_to_length(pixels, MOTION_PX), 1)
+    fine = cv2.GaussianBlur(_to_length(plane, FOCUS_PX), (3, 3), 0.7)
     smooth = cv2.GaussianBlur(fine, (9, 9), 1.5)
     halved = cv2.resize(smooth, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     coarse = _difference(halved, cv2.GaussianBlur(halved, (9, 9), 2))
@@ -110,7 +105,7 @@ def measure(pixels: Pixels, *, motion: bool = True) -> Quality:
     )
 
 
-def _reduced(plane: _Grey, length_px: int) -> _Grey:
+def _to_length(plane: _Grey, length_px: int) -> _Grey:
     height, width = plane.shape[:2]
     scale = min(1.0, length_px / max(height, width))
     size = max(8, round(width * scale)), max(8, round(height * scale))
@@ -119,7 +114,7 @@ def _reduced(plane: _Grey, length_px: int) -> _Grey:
 
 def _roundness(green: _Grey) -> float:
     fine = cv2.GaussianBlur(green, (3, 3), 0)
-    straight, slanted = ([_deviation(cv2.filter2D(fine, cv2.CV_16S, one)) for one in pair] for pair in _KERNELS)
+    straight, slanted = ([cv2.norm(cv2.filter2D(fine, cv2.CV_16S, one)) for one in pair] for pair in _KERNELS)
     return min(min(pair) / max(*pair, 1e-3) for pair in (straight, slanted))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from edge_wbc.types import Box, Cell, Frame, Place
+from edge_wbc.types import Box, Cell, Frame, Pixels, Place
 from edge_wbc.vision.evidence import Evidence
 from edge_wbc.vision.geometry import clipped, close, inside, part_shared
 from edge_wbc.vision.keyframes import MOST_BYTES
@@ -77,10 +77,13 @@ class Tracker:
         self._now = 0
         self._usual = 0.0
 
-    def see(self, frame: Frame, cells: Sequence[Cell]) -> Placed:
-        """Place the next frame and know its cells."""
+    def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Placed:
+        """Place the next frame and know its cells.
+
+        :param small: the frame's pixels reduced, where they are at hand; of all frames or of none.
+        """
         self._now += 1
-        where = self.places.see(frame.pixels)
+        where = self.places.see(frame.pixels, small)
         if where is None:
             for state in self._open.values():
                 state.in_view = False

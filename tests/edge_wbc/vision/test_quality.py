@@ -11,6 +11,7 @@ import pytest
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import Frame, Pixels
 from edge_wbc.vision.quality import ENOUGH, REASONS, Judge, judge, measure
+from edge_wbc.vision.reduced import reduced
 
 
 def fields(uri: str, count: int) -> list[Pixels]:
@@ -57,6 +58,7 @@ def test_sharp_fields_are_judged(sharp: list[Pixels]) -> None:
 def test_a_spoilt_field_is_told_why(sharp: list[Pixels], reason: str) -> None:
     told = [judge(measure(SPOILT[reason](pixels))) for pixels in sharp]
     assert told == [reason] * len(sharp)
+    assert [judge(measure(reduced(SPOILT[reason](pixels)))) for pixels in sharp] == told
     assert reason in REASONS
 
 
