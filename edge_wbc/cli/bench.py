@@ -11,6 +11,7 @@ import click
 
 from edge_wbc.cli.bench_counting import counting
 from edge_wbc.cli.bench_endurance import endurance
+from edge_wbc.cli.bench_self_check import self_check
 from edge_wbc.cli.common import print_json, progress, say
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def bench(
 
 bench.add_command(counting)
 bench.add_command(endurance)
+bench.add_command(self_check)
 
 
 @bench.command()
