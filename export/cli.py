@@ -141,7 +141,7 @@ def front(graphs: tuple[str, ...], engine: str, rounds: int, out: Path | None, s
         import onnx  # noqa: F401
     except ImportError:
         raise EnvironmentMissing("front needs onnx; pip install 'edge-wbc[export]'") from None
-    from edge_wbc.bench.compare import machine
+    from edge_wbc.bench.machine import identify, in_words, look
     from edge_wbc.engines.base import engine_name
     from export.front import THREADS, TURN_S, measure, slower_than_reference
 
@@ -149,27 +149,28 @@ def front(graphs: tuple[str, ...], engine: str, rounds: int, out: Path | None, s
         _refuse_picture(out)
     engine = engine_name(engine)
     rounds = 1 if smoke else rounds
-    before = machine()
+    machine, before = identify(), look()
     with progress("rounds", rounds) as advance:
         found = measure(graphs, engine, rounds, 0.0 if smoke else TURN_S, advance)
     slower = None if smoke else slower_than_reference(found)
     conditions = f"{found.engine}, precision hint {found.precision}, {THREADS} thread, one crop a call, {rounds} rounds"
     if as_json:
         measured = {"threads": THREADS, "batch": 1, "rounds": rounds, **asdict(found)}
-        print_json({"machine": before, **measured, "passed": None if smoke else slower is None})
+        where = {"machine": asdict(machine), "before": asdict(before)}
+        print_json({**where, **measured, "passed": None if smoke else slower is None})
     else:
         _front_tables(found)
     for item in found.beside:
         low, high = item.ratio_interval
         say(f"{item.name} takes {item.ratio:.2f} ({low:.2f} to {high:.2f}) of the time of {item.other}")
-    say(f"{before['processor']}, {before['processors']} processors, load {before['load_before']:.1f} at the start")
+    say(in_words(machine, before))
     say(conditions)
     say("ms: median of the rounds; ratio: to MobileNetV3-Small in the same round, median; 95 %: bootstrap over rounds")
     say("peers: drawn weights, never trained, their last layer cut to the default model's number of classes")
     if out is not None:
         from export.picture import LEAST_IMAGES, draw_front
 
-        left_out = draw_front(found.rows, f"{before['processor']}: {conditions}", out)
+        left_out = draw_front(found.rows, f"{machine.name}: {conditions}", out)
         say(f"wrote {out}")
         if left_out:
             say(f"not drawn, fewer than {LEAST_IMAGES} images: {', '.join(left_out)}")

@@ -1,5 +1,5 @@
 """Proof on the user's own machine: every engine there, on every shipped model, beside the reference on the same crops,
-with its time, its power and the board's state. Nothing is assumed of a machine that was not at hand here."""
+with its time, its power and the machine's state. Nothing is assumed of a machine that was not at hand here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_wbc.bench.board import Board, PowerMeter, look, throttled
+from edge_wbc.bench.machine import State, look
+from edge_wbc.bench.power import PowerMeter
+from edge_wbc.bench.trust import changed
 from edge_wbc.classify import LARGEST_BATCH, cut
 from edge_wbc.engines.base import ENGINES, LEAST_SAME_LABEL, REFERENCE, Engine, installed, open_engine
 from edge_wbc.engines.tensorrt import TensorrtEngine
@@ -76,8 +78,8 @@ class Proof:
     timings: list[Timing]
     built: dict[str, Any]
     """What an engine's own manifest says; empty where nothing is built."""
-    before: Board
-    after: Board
+    before: State
+    after: State
     doubt: str
     """Why the times are not to be trusted; empty if nothing speaks against them."""
     error: str = ""
@@ -138,7 +140,7 @@ def _proved(
     except EdgeWbcError as error:
         return Proof(shown, name, precision, 0.0, None, None, [], {}, before, look(), "", str(error))
     golden, real = found["golden"], found.get("real")
-    doubt = throttled(before, after)
+    doubt = "; ".join(found.said for found in changed(before, after))
     return Proof(shown, name, precision, opened, golden, real, timings, built, before, after, doubt)
 
 

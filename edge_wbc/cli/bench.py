@@ -11,10 +11,11 @@ import click
 
 from edge_wbc.cli.bench_counting import counting
 from edge_wbc.cli.bench_endurance import endurance
+from edge_wbc.cli.bench_self_check import self_check
 from edge_wbc.cli.common import print_json, progress, say
 
 if TYPE_CHECKING:
-    from edge_wbc.bench.compare import Comparison
+    from edge_wbc.bench.beside_loop import Comparison
 
 FRAMES_A_RUN = 1440
 
@@ -38,7 +39,8 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return 0
-    from edge_wbc.bench.compare import compare, lay_out, machine, plain_graph, run_rounds
+    from edge_wbc.bench.beside_loop import compare, lay_out, plain_graph, run_rounds
+    from edge_wbc.bench.machine import identify, in_words, look
     from edge_wbc.engines.base import engine_name
     from edge_wbc.manifest import load_model
     from edge_wbc.sources.files import open_images
@@ -50,7 +52,7 @@ def bench(
     loaded = load_model(model)
     engine = engine_name(engine)
     rounds = 1 if smoke else rounds
-    before = machine()
+    machine, before = identify(), look()
     with tempfile.TemporaryDirectory(prefix="edge-wbc-bench-") as scratch:
         links, drawn = Path(scratch, "frames"), Path(scratch, "drawn")
         links.mkdir()
@@ -65,10 +67,11 @@ def bench(
     if as_json:
         runs = {name: [asdict(run) for run in several] for name, several in results.items()}
         comparisons = [asdict(line) for line in lines]
-        print_json({"machine": before, "frames": count, "engine": engine, "rounds": runs, "comparisons": comparisons})
+        where = {"machine": asdict(machine), "before": asdict(before)}
+        print_json({**where, "frames": count, "engine": engine, "rounds": runs, "comparisons": comparisons})
     else:
         _table(lines, f"{count} {what}, {loaded.name}, {rounds} rounds")
-        say(f"{before['processor']}, {before['processors']} processors, load {before['load_before']:.1f} at the start")
+        say(in_words(machine, before))
         say(f"pipeline: {engine}, precision hint f32. loop: ONNX Runtime, f32 graph, one call a cell")
         say("frames/s: median of the rounds. ratio: pipeline ÷ this, median of the ratios within each round")
     lost = [line for line in lines if line.applied != line.cells]
@@ -79,6 +82,7 @@ def bench(
 
 bench.add_command(counting)
 bench.add_command(endurance)
+bench.add_command(self_check)
 
 
 @bench.command()

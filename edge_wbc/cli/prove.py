@@ -14,8 +14,6 @@ from edge_wbc.cli.common import print_json, progress, say
 if TYPE_CHECKING:
     from edge_wbc.bench.prove import Beside, Proof
 
-TOTAL_RAIL = "VDD_IN"
-"""What the whole board draws, on modules that have it."""
 SECONDS = 1.0
 SMOKE_SECONDS = 0.02
 
@@ -29,11 +27,11 @@ def prove_all(checks: list[dict[str, Any]], cells: Path | None, report: Path, sm
     :raises OutputFailed: the report can't be written.
     """
     from edge_wbc.bench import prove as proving
-    from edge_wbc.bench.compare import machine
+    from edge_wbc.bench.machine import identify
     from edge_wbc.files import write_whole
 
     images = proving.images_of(cells) if cells else []
-    started = machine()
+    machine = identify()
     proofs: list[Proof] = []
     with progress("proving", proving.count()) as advance:
         for proof in proving.prove(SMOKE_SECONDS if smoke else SECONDS, images, advance):
@@ -43,7 +41,7 @@ def prove_all(checks: list[dict[str, Any]], cells: Path | None, report: Path, sm
     content = {
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "smoke": smoke,
-        "machine": started,
+        "machine": asdict(machine),
         "checks": checks,
         "golden": "64 simulated cells: they say whether engines agree, nothing of accuracy",
         "proofs": [{**asdict(proof), "passed": proof.passed} for proof in proofs],
@@ -80,6 +78,8 @@ def _table(proofs: list[Proof]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from edge_wbc.bench.power import total_mw
+
     table = Table(title="Beside ONNX Runtime on the same graph; ms a call, p50 and p99")
     for column in ("model", "engine", "graph", "alike", "worst difference", "1 crop", "p99", "8 crops", "p99", "mW"):
         table.add_column(column, justify="left" if column in ("model", "engine", "graph") else "right")
@@ -88,7 +88,7 @@ def _table(proofs: list[Proof]) -> None:
             table.add_row(proof.model, proof.engine, proof.precision, "did not run")
             continue
         times = (f"{timing.ms[percent]:.2f}" for timing in proof.timings for percent in ("p50", "p99"))
-        power = proof.timings[0].power_mw
+        power = total_mw(proof.timings[0].power_mw)
         table.add_row(
             proof.model,
             proof.engine,
@@ -96,6 +96,6 @@ def _table(proofs: list[Proof]) -> None:
             f"{proof.golden.same} of {proof.golden.crops}",
             f"{proof.golden.worst_difference:.1e}",
             *times,
-            f"{power.get(TOTAL_RAIL, sum(power.values())):.0f}" if power else "–",
+            "–" if power is None else f"{power:.0f}",
         )
     Console(width=None if sys.stdout.isatty() else 110).print(table)

@@ -109,7 +109,7 @@ def test_a_smoke_run_measures_and_draws_everything(copied: Path, edge_wbc_comman
     assert {name: len(turns) for name, turns in done.json["turns_ms"].items()} == dict.fromkeys(rows, 1)
     drawn = out.read_text(encoding="utf-8")
     assert all(name in drawn for name in ("leukonet", *PEERS, "pbc (n = 547)"))
-    for words in (done.json["machine"]["processor"], "precision hint f32", "1 thread", "1 rounds"):
+    for words in (done.json["machine"]["processor"]["model"], "precision hint f32", "1 thread", "1 rounds"):
         assert words in done.err
         assert words in drawn
 

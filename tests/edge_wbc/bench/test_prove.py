@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from edge_wbc.bench import prove as proving
-from edge_wbc.bench.board import Clock, look
+from edge_wbc.bench.machine import look
+from edge_wbc.bench.processor import Clock
 from edge_wbc.bench.prove import prove
 from edge_wbc.cli.doctor import doctor
 from edge_wbc.engines.onnxruntime import OnnxruntimeEngine

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from edge_wbc.bench.instrument import simulated_instrument
-from edge_wbc.engines.base import usable_processors
 from edge_wbc.errors import EnvironmentMissing
 from edge_wbc.manifest import Model
 
@@ -112,17 +109,6 @@ def compare(results: dict[str, list[Run]]) -> list[Comparison]:
     return comparisons
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    return {
-        "processor": _processor(),
-        "processors": usable_processors(),
-        "load_before": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "system": platform.platform(terse=True),
-    }
-
-
 def _pipeline(folder: Path, model: Model, engine: str) -> Run:
     with simulated_instrument() as instrument:
         to = f"serial://{instrument.port}"
@@ -149,11 +135,3 @@ def _run(command: list[str]) -> dict[str, Any]:
         raise EnvironmentMissing(f"`{' '.join(command[2:5])} …` failed ({last}); run it by hand to see why")
     printed: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return printed
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -11,7 +11,7 @@ import cv2
 import pytest
 
 from edge_wbc.bench import naive_loop
-from edge_wbc.bench.compare import PIPELINE, Run, compare, lay_out, plain_graph, run_rounds
+from edge_wbc.bench.beside_loop import PIPELINE, Run, compare, lay_out, plain_graph, run_rounds
 from edge_wbc.classify import classify, cut
 from edge_wbc.engines.base import open_engine
 from edge_wbc.manifest import load_model
