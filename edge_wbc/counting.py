@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from edge_wbc.types import (
     UNIDENTIFIED,
     Box,
@@ -23,8 +25,9 @@ from edge_wbc.types import (
     SeenAgain,
     Sighting,
 )
+from edge_wbc.vision.mosaic import Mosaic, mosaic
 from edge_wbc.vision.slide_map import MappedCell, SlideMap
-from edge_wbc.vision.track import Followed, Tracker
+from edge_wbc.vision.track import Followed, Placed, Tracker
 
 LEAST_WEIGHT = 1e-3
 """Of a sighting, however blurred."""
@@ -72,6 +75,10 @@ class Counting(Protocol):
         """What is known of the slide by now, where frames are followed and it was seen; from any thread."""
         ...
 
+    def mosaic(self) -> tuple[Mosaic, SlideMap] | None:
+        """A picture of the slide with what is known of it; frames wait meanwhile."""
+        ...
+
 
 class EachFrame:
     """Frames have nothing to do with one another: every located cell counts."""
@@ -97,6 +104,9 @@ class EachFrame:
     def slide(self) -> None:
         return None
 
+    def mosaic(self) -> None:
+        return None
+
 
 class EachCell:
     """Frames follow a slide: a cell counts once, by its best looks together, when it was seen often enough or left."""
@@ -109,12 +119,12 @@ class EachCell:
         self._labels: dict[int, str] = {}
         self._counted: list[int] = []
         """Tracks, in the order of their numbers."""
-        self._here: Place | None = None
+        self._here: Placed | None = None
 
     def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         with self._lock:
             placed = self.tracker.see(frame, cells, small)
-            self._here = placed.place if placed.island == 0 else None
+            self._here = placed
             known = list(zip(cells, placed.cells, strict=True))
             again = tuple(
                 SeenAgain(cell, self._label(followed.track)) for cell, followed in known if not followed.wanted
@@ -124,7 +134,7 @@ class EachCell:
             cells=tuple(cell for cell, _ in wanted),
             again=again,
             followed=tuple(followed for _, followed in wanted),
-            place=self._here,
+            place=placed.place if placed.island == 0 else None,
         )
 
     def count(
@@ -144,17 +154,28 @@ class EachCell:
 
     def slide(self) -> SlideMap | None:
         with self._lock:
-            keyframes = self.tracker.places.keyframes
-            if not keyframes.count:
-                return None
-            islands, boxes = self.tracker.boxes(self._counted)
-            cells = tuple(
-                MappedCell(number, self._labels[track], box)
-                for number, (track, island, box) in enumerate(zip(self._counted, islands, boxes, strict=True), 1)
-                if island == 0
-            )
-            visited = keyframes.at[keyframes.islands == 0]
-            return SlideMap(keyframes.size, visited, cells, self._here, len(islands) - len(cells))
+            return self._slide()
+
+    def mosaic(self) -> tuple[Mosaic, SlideMap] | None:
+        with self._lock:
+            slide = self._slide()
+            picture = None if slide is None else mosaic(self.tracker.places.keyframes, slide.island)
+            return None if slide is None or picture is None else (picture, slide)
+
+    def _slide(self) -> SlideMap | None:
+        keyframes = self.tracker.places.keyframes
+        if not keyframes.count:
+            return None
+        largest = int(np.bincount(keyframes.islands).argmax())
+        islands, boxes = self.tracker.boxes(self._counted)
+        cells = tuple(
+            MappedCell(number, self._labels[track], box)
+            for number, (track, island, box) in enumerate(zip(self._counted, islands, boxes, strict=True), 1)
+            if island == largest
+        )
+        here = None if self._here is None or self._here.island != largest else self._here.place
+        visited = keyframes.at[keyframes.islands == largest]
+        return SlideMap(largest, keyframes.size, visited, cells, here, len(islands) - len(cells))
 
     def _label(self, track: int) -> str:
         """As which a cell counts; one that was counted and then merged into an older track keeps its name."""

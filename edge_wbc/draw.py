@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
+import numpy as np
 
 from edge_wbc import RESEARCH_USE
 from edge_wbc.types import NOT_A_CELL, UNIDENTIFIED, Box, FrameResult, Pixels
@@ -61,3 +62,29 @@ def draw_result(pixels: Pixels, result: FrameResult) -> Pixels:
     at = 6, bottom - below - 2
     cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
     return picture
+
+
+def draw_mosaic(picture: Pixels, cells: Mapping[int, tuple[Box, str]], counts: Mapping[str, int]) -> Pixels:
+    """A slide with its cells outlined in their class's colour and numbered; what the colours mean stands below it.
+
+    :param picture: (height, width, 3) uint8 BGR; may be drawn on.
+    :param cells: box and label of each, by number.
+    :param counts: cells of each label.
+    """
+    for number, (box, label) in cells.items():
+        colour = COLOURS.get(label, (0, 0, 0))
+        cv2.rectangle(picture, box, colour, 1, cv2.LINE_AA)
+        text = str(number)
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)
+        x = min(box.xmin, picture.shape[1] - width - 1)
+        y = box.ymin - 3 if box.ymin > height + 3 else box.ymin + box.height + height + 3
+        cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 3, cv2.LINE_AA)
+        cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, 1, cv2.LINE_AA)
+    lines = [*((f"{count} {label.replace('_', ' ')}", label) for label, count in counts.items()), (RESEARCH_USE, "")]
+    below = np.full((20 * len(lines) + 8, max(picture.shape[1], 280), 3), 255, np.uint8)
+    for row, (text, label) in enumerate(lines):
+        if label:
+            cv2.rectangle(below, (8, 20 * row + 8, 12, 12), COLOURS.get(label, (0, 0, 0)), cv2.FILLED)
+        cv2.putText(below, text, (26, 20 * row + 19), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (30, 30, 30), 1, cv2.LINE_AA)
+    wider = np.full((picture.shape[0], below.shape[1] - picture.shape[1], 3), 255, np.uint8)
+    return np.vstack([np.hstack([picture, wider]), below])

@@ -33,6 +33,7 @@ from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
 from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
 from edge_wbc.vision.locate import locate, locate_one
+from edge_wbc.vision.mosaic import Mosaic
 from edge_wbc.vision.quality import REASONS, Judge
 from edge_wbc.vision.reduced import reduced
 from edge_wbc.vision.slide_map import SlideMap
@@ -161,6 +162,10 @@ class Pipeline:
     def slide(self) -> SlideMap | None:
         """Where the stage has been and which cells were counted there, in mode ``slide``; from any thread."""
         return self._counting.slide()
+
+    def mosaic(self) -> tuple[Mosaic, SlideMap] | None:
+        """A picture of what was visited in mode ``slide``. Meant for the end: frames wait meanwhile."""
+        return self._counting.mosaic()
 
     def run(self) -> Outcome:
         """Run the session to its end.

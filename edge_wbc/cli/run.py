@@ -131,6 +131,8 @@ def run(
             notice=notice,
             watch=None if view is None else view.watch,
         )
+        if recorder is not None:
+            recorder.mosaic = pipeline.mosaic
         title = f"{source} · {session.model} on {session.engine}"
         with (
             stopping(pipeline.stop) as interrupted,

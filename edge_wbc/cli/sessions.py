@@ -145,11 +145,14 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
 @sessions.command()
 @click.argument("session", metavar="ID")
 @click.option(
-    "--to", required=True, metavar="FORM:PATH", help="csv:PATH, jsonl:PATH, or folder:DIR for the crops by class."
+    "--to",
+    required=True,
+    metavar="FORM:PATH",
+    help="csv:PATH, jsonl:PATH, folder:DIR for the crops by class, or mosaic:PATH.png.",
 )
 @place_option
 def export(session: str, to: str, place: Path | None) -> int:
-    """Cells as a table or as JSON lines, or their crops."""
+    """Cells as a table or as JSON lines, their crops, or the slide with them outlined and numbered."""
     from edge_wbc.sessions.export import export as write
 
     recorded = _contents(session, place)
@@ -238,6 +241,8 @@ def _contents(session: str, place: Path | None) -> Contents:
 
 
 def _head_record(head: Head) -> dict[str, Any]:
+    from edge_wbc.sessions.mosaic import path_of
+
     return {
         **asdict(head.session),
         "label": head.label,
@@ -251,11 +256,14 @@ def _head_record(head: Head) -> dict[str, Any]:
         "crops_removed_utc": head.crops_removed_utc,
         "graph_sha256": head.graph_sha256,
         "path": str(head.folder),
+        "mosaic": None if (picture := path_of(head.folder)) is None else str(picture),
         "bytes": head.bytes,
     }
 
 
 def _words(head: Head) -> list[str]:
+    from edge_wbc.sessions.mosaic import path_of
+
     session = head.session
     lines = [f"session {session.session_id}: {head.label}".rstrip(": ")]
     lines += [f"note: {note}" for note in head.notes]
@@ -268,6 +276,10 @@ def _words(head: Head) -> list[str]:
     lines.append(
         f"{head.frames} frames, {head.refused} refused, {head.cells} cells, {head.bytes / 1e6:.1f} MB in {head.folder}"
     )
+    if (picture := path_of(head.folder)) is not None:
+        lines.append(
+            f"mosaic: {picture}; with numbered cells: sessions export {session.session_id} --to mosaic:PATH.png"
+        )
     if head.crops_removed_utc:
         lines.append(f"its crops were removed on {head.crops_removed_utc[:10]} to keep the quota")
     if head.protected:

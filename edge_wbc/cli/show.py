@@ -70,5 +70,5 @@ def slide_line(slide: SlideMap) -> str:
     """How much of the slide was seen, and whether it all hangs together."""
     left, top, right, bottom = slide.extent
     fields = f"{(right - left) / slide.size[0]:.1f} × {(bottom - top) / slide.size[1]:.1f} fields"
-    elsewhere = f", {slide.elsewhere} at places not recognised" if slide.elsewhere else ""
+    elsewhere = f", {slide.elsewhere} at places apart from these" if slide.elsewhere else ""
     return f"slide: {fields} seen, {len(slide.cells)} cells there{elsewhere}"

@@ -15,6 +15,7 @@ from edge_wbc.differential import Tally
 from edge_wbc.errors import SessionError
 from edge_wbc.manifest import LabelsGroup
 from edge_wbc.records import utc_text
+from edge_wbc.sessions.mosaic import forget
 from edge_wbc.sessions.room import size
 from edge_wbc.sessions.schema import DATABASE, LOCK, folders, held, opened, reading, running, text_of
 from edge_wbc.types import (
@@ -220,6 +221,7 @@ def remove(folder: Path) -> int:
     """
     with held(folder), reading(folder):
         freed = size(folder)
+        forget(folder)
         for file in (*folder.glob(f"{DATABASE}*"), folder / LOCK):
             file.unlink()
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""A recorded session to files: as a table, as JSON lines, or its crops in a folder a class."""
+"""A recorded session to files: as a table, as JSON lines, its crops in a folder a class, or its mosaic."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import cv2
 
 from edge_wbc.errors import OutputFailed, SessionError, UsageError, reason
 from edge_wbc.sessions.archive import Contents, Head, crops
+from edge_wbc.sessions.mosaic import export_mosaic
 from edge_wbc.sinks.base import open_sink
 from edge_wbc.sinks.files import JsonlSink
 from edge_wbc.uri import parse
 
-FORMS = {"csv": "", "jsonl": "", "folder": ""}
+FORMS = {"csv": "", "jsonl": "", "folder": "", "mosaic": ""}
 """What ``--to`` of an export takes."""
 
 
@@ -22,16 +23,19 @@ def export(recorded: Contents, to: str) -> int:
 
     ``csv:PATH`` is to the byte what ``run --to csv:PATH`` writes. ``jsonl:PATH`` has the same lines, but none for
     frames that were not refused. ``folder:DIR`` has ``DIR/LABEL/SESSION_NUMBER.png``, crops as the network saw them.
+    ``mosaic:PATH.png`` is the slide with its cells outlined and numbered.
 
     :raises UsageError: another form, or no path.
     :raises OutputFailed: it can't be written.
-    :raises SessionError: crops are wanted, and none are there.
+    :raises SessionError: crops or a mosaic are wanted, and none are there.
     """
     uri = parse(to, FORMS)
     if not uri.path:
         raise UsageError(f"{to}: names no place; write {uri.scheme}:PATH")
     if uri.scheme == "folder":
         return _folder(recorded, Path(uri.path))
+    if uri.scheme == "mosaic":
+        return export_mosaic(recorded.head.folder, recorded.cells, Path(uri.path))
     sink = open_sink(to)
     try:
         sink.open(recorded.head.session)

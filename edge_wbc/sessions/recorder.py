@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -22,9 +22,12 @@ from typing import Any
 from edge_wbc.errors import OutputFailed
 from edge_wbc.manifest import MODELS, Model, manifest_path, sha256
 from edge_wbc.records import utc_text
+from edge_wbc.sessions.mosaic import keep
 from edge_wbc.sessions.room import QUOTA_BYTES, make_room
 from edge_wbc.sessions.schema import DATABASE, connect, lock, make, said, text_for
 from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
+from edge_wbc.vision.mosaic import Mosaic
+from edge_wbc.vision.slide_map import SlideMap
 
 COMMIT_S = 0.2
 """Cells wait so long for a commit: what a kill may cost."""
@@ -75,6 +78,9 @@ class Recorder:
         self._error: Exception | None = None
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
+        self.mosaic: Callable[[], tuple[Mosaic, SlideMap] | None] = lambda: None
+        """Asked once the session has ended: what was seen of the slide."""
+        self._mosaic_failed = ""
         self._thread = threading.Thread(target=self._write, name=f"edge-wbc recorder {session_id}", daemon=True)
         self._written = 0
         self._without_crops = 0
@@ -108,6 +114,11 @@ class Recorder:
         self._close(None)
         if self._error is not None:
             raise self._error
+        if self._connection is not None and not self._full and (seen := self.mosaic()) is not None:
+            try:
+                keep(self.folder, *seen)
+            except OSError as error:
+                self._mosaic_failed = said(error)
 
     def close(self) -> None:
         if self._thread.ident is not None:
@@ -120,12 +131,15 @@ class Recorder:
 
     def report(self) -> Mapping[str, Any]:
         report: dict[str, Any] = {"path": str(self.folder), "cells": self._written}
+        notices = []
+        if self._mosaic_failed:
+            notices.append(f"{self.folder}: no mosaic ({self._mosaic_failed}); the session is complete without it")
         if self._without_crops:
-            report["notices"] = [
+            notices.append(
                 f"{self._place}: full to its quota of {self._quota / 1e9:g} GB; {self._without_crops} cells were "
                 "recorded without crops; `edge-wbc sessions remove` old ones, or raise --record-quota"
-            ]
-        return report
+            )
+        return report | {"notices": notices} if notices else report
 
     def _put(self, cells: Sequence[CountedCell], refused: Sequence[Refused], frames: int) -> None:
         with self._changed:

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_wbc.errors import SessionError
+from edge_wbc.sessions.mosaic import forget
 from edge_wbc.sessions.schema import folders, opened, try_lock
 
 QUOTA_BYTES = 10_000_000_000
@@ -18,7 +19,7 @@ def make_room(place: Path, quota_bytes: int) -> int:
     """Remove crops until all sessions fit the quota, and return how many bytes they then take.
 
     The oldest go first; a session that is running or protected keeps its crops, and what can't be opened stays as it
-    is. Only crops go: the differential, the cells and what was decided about them stay.
+    is. Only crops and mosaics go: the differential, the cells and what was decided about them stay.
     """
     try:
         found = folders(place)
@@ -47,7 +48,7 @@ def size(folder: Path) -> int:
 
 
 def _without_crops(folder: Path) -> bool:
-    """Remove the crops of one session; False where that can't or must not be."""
+    """Remove the crops and the mosaic of one session; False where that can't or must not be."""
     try:
         descriptor = try_lock(folder)
     except OSError:
@@ -56,18 +57,16 @@ def _without_crops(folder: Path) -> bool:
         return False
     try:
         with opened(folder, write=True) as connection:
-            return _removed(connection)
-    except SessionError:
+            (protected,) = connection.execute("SELECT protected FROM session").fetchone()
+            return not protected and any((_removed(connection), forget(folder)))
+    except (SessionError, OSError):
         return False
     finally:
         os.close(descriptor)
 
 
 def _removed(connection: sqlite3.Connection) -> bool:
-    (protected,) = connection.execute("SELECT protected FROM session").fetchone()
     (filled,) = connection.execute("SELECT EXISTS (SELECT 1 FROM crops) OR EXISTS (SELECT 1 FROM sightings)").fetchone()
-    if protected:
-        return False
     if filled:
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         connection.execute("BEGIN IMMEDIATE")

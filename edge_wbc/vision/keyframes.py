@@ -13,8 +13,9 @@ import numpy.typing as npt
 from edge_wbc.types import Pixels
 from edge_wbc.vision.motion import Grey, View, view
 
-THUMB_LENGTH_PX = 64
-"""The longer side of the colour image kept for the mosaic."""
+THUMB_LENGTH_PX, THUMB_QUALITY = 160, 85
+"""The longer side of the colour image kept for the mosaic, and its quality as a JPEG: 4 kB of a smear, less than its
+raw pixels at 64; cells are some 15 to 25 pixels across in it."""
 MOST_BYTES = 64 << 20
 """Of images; above it crowded places are thinned, then those not visited for longest lose their images."""
 THINNED_TO = 0.85
@@ -29,22 +30,23 @@ class Image(NamedTuple):
     """What is kept of a frame."""
 
     grey: Grey
-    thumb: Pixels
+    thumb: bytes
+    """In colour, a JPEG."""
     size: tuple[int, int]
     """Width and height of the frame."""
 
     @property
     def bytes(self) -> int:
-        return self.grey.nbytes + self.thumb.nbytes
+        return self.grey.nbytes + len(self.thumb)
 
 
-def thumb(pixels: Pixels) -> Pixels:
-    """The frame in colour, its longer side ``THUMB_LENGTH_PX``."""
+def thumb(pixels: Pixels) -> bytes:
+    """The frame in colour, its longer side ``THUMB_LENGTH_PX``, as a JPEG: 0.8 ms for 640×480, 2.5 for 4K."""
     scale = THUMB_LENGTH_PX / max(pixels.shape[:2])
     small = pixels[:: max(1, int(0.25 / scale)), :: max(1, int(0.25 / scale))]
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    reduced: Pixels = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
-    return reduced
+    reduced = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", reduced, [cv2.IMWRITE_JPEG_QUALITY, THUMB_QUALITY])[1])
 
 
 class Keyframes:

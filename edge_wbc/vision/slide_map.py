@@ -26,8 +26,10 @@ class MappedCell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideMap:
-    """What is known of a slide: places joined to the first one. Slide pixels are frame pixels."""
+    """What is known of a slide: the largest part of it that hangs together. Slide pixels are frame pixels."""
 
+    island: int
+    """Which part it is."""
     size: tuple[int, int]
     """Width and height of a frame."""
     visited: npt.NDArray[np.float64]
@@ -36,7 +38,7 @@ class SlideMap:
     here: Place | None
     """Left upper corner of the last frame; None where that is not known."""
     elsewhere: int
-    """Counted cells at places that were not recognised: where they lie to the first is not known."""
+    """Counted cells at other places: how those lie to the ones here is not known."""
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

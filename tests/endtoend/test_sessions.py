@@ -218,3 +218,17 @@ def test_by_default_a_session_is_recorded_in_the_data_folder_of_the_user(
     assert (folder / "session.sqlite").is_file()
     done = edge_wbc_command("sessions", "show", folder.name, "--json")
     assert done.json["path"] == str(folder)
+
+
+def test_a_slide_that_was_followed_has_a_mosaic(edge_wbc_command: Any, tmp_path: Path) -> None:
+    place, picture = tmp_path / "sessions", tmp_path / "slide.png"
+    run = edge_wbc_command("run", "smear://?seed=1004&cells=4&path=raster", "--limit", "160", "--record", place)
+    assert run.code == 0
+    assert "slide: " in run.err
+    shown = edge_wbc_command("sessions", "show", "last", "--json", "--record", place).json
+    assert cv2.imread(shown["mosaic"]).shape[0] >= 120
+    done = edge_wbc_command("sessions", "export", "last", "--to", f"mosaic:{picture}", "--record", place)
+    cells = shown["counted"]
+    assert cells > 0
+    assert done.err.startswith(f"{cells} of {cells} cells of session ")
+    assert cv2.imread(str(picture)).shape[0] > 240

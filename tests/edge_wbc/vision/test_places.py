@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_wbc.types import Pixels
+from edge_wbc.types import Box, Pixels
+from edge_wbc.vision.keyframes import Image, Keyframes, thumb
 from edge_wbc.vision.mosaic import mosaic
 from edge_wbc.vision.motion import Displacement, View, displacement
 from edge_wbc.vision.places import Places, Where
@@ -109,12 +110,51 @@ def test_images_stay_within_their_memory(window: Window) -> None:
 def test_the_mosaic_shows_what_was_seen(window: Window, ground: tuple[Pixels, object]) -> None:
     places = Places()
     walk(places, window, (0, 0), (1600, 0), (1600, 960))
-    picture = mosaic(places)
+    made = mosaic(places.keyframes)
+    assert made is not None
+    picture = made.picture
     assert picture.dtype == np.uint8
-    assert np.abs(np.array(picture.shape) - (144, 224, 3)).max() <= 12  # the last piece is no keyframe
-    seen = picture[10:40, 10:210].astype(float).mean(axis=(0, 1))
-    assert np.abs(seen - ground[0][100:400, 100:2100].mean(axis=(0, 1))).max() < 4
-    assert mosaic(Places()).shape == (1, 1, 3)
+    assert (made.scale, *made.corner) == pytest.approx((0.25, 0, 0), abs=2)
+    assert made.box(Box(400, 80, 40, 20)) == pytest.approx((100, 20, 10, 5), abs=1)
+    assert np.abs(np.array(picture.shape) - (360, 560, 3)).max() <= 30  # the last piece is no keyframe
+    seen = cv2.blur(picture[25:100, 25:525], (5, 5)).astype(float)
+    real = cv2.resize(cv2.blur(ground[0], (20, 20))[100:400, 100:2100], (500, 75), interpolation=cv2.INTER_AREA)
+    assert np.abs(seen - real).mean() < 4, "everything is where it was"
+    assert (picture[200:, :300] == 255).all(), "never seen"
+    assert not (picture[8:112, 8:-8] == 255).all(axis=2).any(), "no holes"
+    assert mosaic(Places().keyframes) is None
+    assert mosaic(places.keyframes, 1) is None
+
+
+def test_a_mosaic_leaves_out_images_but_nothing_that_they_show() -> None:
+    rng, keyframes = np.random.default_rng(3), Keyframes()
+    image = Image(np.zeros((96, 128), np.uint8), thumb(np.full((480, 640, 3), 90, np.uint8)), (640, 480))
+    places = np.cumsum(rng.uniform((200, -60), (260, 60), (60, 2)), axis=0)
+    for i, (x, y) in enumerate(places.tolist()):
+        keyframes.add(0, x, y, image, i)
+    made = mosaic(keyframes)
+    assert made is not None
+    shown = np.zeros(made.picture.shape[:2], np.uint8)
+    for x, y in np.rint((places - made.corner) / 4).astype(int).tolist():
+        shown[y : y + 120, x : x + 160] = 1
+    inner = cv2.erode(shown, np.ones((17, 17), np.uint8), borderValue=0)
+    assert (made.picture[inner == 1] < 200).all()
+    assert (made.picture[shown == 0] == 255).all()
+
+
+def test_a_mosaic_of_a_wide_slide_is_smaller_rather_than_larger(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = Places()
+    walk(places, window, (0, 0), (1600, 0), (1600, 960))
+    whole = mosaic(places.keyframes)
+    monkeypatch.setattr("edge_wbc.vision.mosaic.MOST_PIXELS", 20_000)
+    made = mosaic(places.keyframes)
+    assert whole is not None
+    assert made is not None
+    assert 18_000 < made.picture.shape[0] * made.picture.shape[1] < 21_000
+    shown = cv2.resize(whole.picture, made.picture.shape[1::-1], interpolation=cv2.INTER_AREA)
+    assert np.abs(shown.astype(float) - made.picture).mean() < 8
 
 
 def test_blurred_frames_are_not_placed_by_the_shadow_on_the_lens(window: Window) -> None:

@@ -14,7 +14,7 @@ def slide(visited: list[tuple[float, float]], cells: list[tuple[int, int]] = (),
     mapped = tuple(
         MappedCell(number, "monocyte", Box(x - 20, y - 20, 40, 40)) for number, (x, y) in enumerate(cells, 1)
     )
-    return SlideMap((640, 480), np.array(visited, float), mapped, here, 0)
+    return SlideMap(0, (640, 480), np.array(visited, float), mapped, here, 0)
 
 
 def test_one_frame_with_its_cells() -> None:
