@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_wbc.cli.bench_bound import bound
 from edge_wbc.cli.bench_counting import counting
 from edge_wbc.cli.bench_endurance import endurance
 from edge_wbc.cli.bench_self_check import self_check
@@ -80,6 +81,7 @@ def bench(
     return 1 if lost else 0
 
 
+bench.add_command(bound)
 bench.add_command(counting)
 bench.add_command(endurance)
 bench.add_command(self_check)
@@ -141,19 +143,9 @@ def live(
 
 
 def _draw_fields(folder: Path) -> list[Path]:
-    """Simulated fields as JPEG files, as a camera's software would leave them."""
-    import cv2
+    from edge_wbc.bench.drawn import draw
 
-    from edge_wbc.sources.base import open_source
-    from edge_wbc.types import Frame
-
-    folder.mkdir()
-    paths = []
-    for frame in open_source("smear://?seed=1&cells=120").frames():
-        if isinstance(frame, Frame):
-            paths.append(folder / f"{frame.index:04d}.jpg")
-            cv2.imwrite(str(paths[-1]), frame.pixels)
-    return paths
+    return draw("smear://?seed=1&cells=120", folder)
 
 
 def _table(lines: list[Comparison], title: str) -> None:
