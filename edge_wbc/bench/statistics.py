@@ -18,6 +18,8 @@ PERCENTILES = (50.0, 90.0, 95.0, 99.0, 99.9)
 CONFIDENCE = 0.95
 RESAMPLES = 1000
 """Of a bootstrap: its standard error is then known to 2 %."""
+LEAST_ROUNDS = 5
+"""From how many on there are three blocks to draw from, and so an interval."""
 FENCE = 3.0
 """Interquartile ranges above the third quartile from where a sample is far out (Tukey 1977, outer fence)."""
 
@@ -89,7 +91,7 @@ def median_interval(values: Sequence[float] | Floats, confidence: float = CONFID
     n^(1/3), the rate of Hall, Horowitz and Jing (1995). Its standard error is taken by Student's quantile for as many
     blocks: percentiles of the bootstrap itself told equal things apart in 9 of 100 simulations that were to be 1.
 
-    :param values: in the order they were measured; fewer than 5 have no interval.
+    :param values: in the order they were measured; fewer than ``LEAST_ROUNDS`` have no interval.
     :raises ValueError: no values.
     """
     middle, reach = _median(np.asarray(values, float), confidence)
@@ -126,10 +128,10 @@ def _median(series: Floats, confidence: float) -> tuple[float, float | None]:
     """With how far to either side the interval goes."""
     if not len(series):
         raise ValueError("no values")
-    places, blocks = _blocks(len(series))
     middle = float(np.median(series))
-    if blocks < 3:
+    if len(series) < LEAST_ROUNDS:
         return middle, None
+    places, blocks = _blocks(len(series))
     return middle, student((1 + confidence) / 2, blocks - 1) * float(np.median(series[places], axis=1).std())
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from edge_wbc.bench.machine import State, look
 from edge_wbc.bench.processor import clocks
+from edge_wbc.bench.statistics import LEAST_ROUNDS, least_samples
 from edge_wbc.bench.tree import ROOT, Tree
 
 MOST_BY_OTHERS = 0.05
@@ -103,6 +105,18 @@ def disturbed(before: Times, after: Times) -> list[Doubt]:
         doubts.append(Doubt("load", f"other programs took {100 * others:.0f} % of the processors' time"))
     if stolen > MOST_BY_OTHERS:
         doubts.append(Doubt("load", f"the hypervisor gave {100 * stolen:.0f} % of the processors' time to others"))
+    return doubts
+
+
+def too_few(rounds: int, samples: Mapping[str, int]) -> list[Doubt]:
+    """What a run says that was too short for an interval, or for the 99th percentile of something."""
+    doubts = []
+    if rounds < LEAST_ROUNDS:
+        doubts.append(Doubt("samples", f"{rounds} rounds; fewer than {LEAST_ROUNDS} have no interval"))
+    few = [name for name, count in samples.items() if count < least_samples(99)]
+    if few:
+        said = f"{few[0]}: {samples[few[0]]} calls" + (f", and {len(few) - 1} others" if len(few) > 1 else "")
+        doubts.append(Doubt("samples", f"{said}; fewer than {least_samples(99)} have no 99th percentile"))
     return doubts
 
 

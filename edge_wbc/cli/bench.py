@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_wbc.cli.bench_bound import bound
+from edge_wbc.cli.bench_compare import compare
 from edge_wbc.cli.bench_counting import counting
 from edge_wbc.cli.bench_endurance import endurance
+from edge_wbc.cli.bench_engine import engine
 from edge_wbc.cli.bench_self_check import self_check
 from edge_wbc.cli.common import print_json, progress, say
 
@@ -40,7 +42,8 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return 0
-    from edge_wbc.bench.beside_loop import compare, lay_out, plain_graph, run_rounds
+    from edge_wbc.bench.beside_loop import compare as compare_programs
+    from edge_wbc.bench.beside_loop import lay_out, plain_graph, run_rounds
     from edge_wbc.bench.machine import identify, in_words, look
     from edge_wbc.engines.base import engine_name
     from edge_wbc.manifest import load_model
@@ -64,7 +67,7 @@ def bench(
         plain_graph(loaded, plain)
         with progress("rounds", 3 * rounds) as advance:
             results = run_rounds(links, loaded, plain, rounds, engine, advance)
-    lines = compare(results)
+    lines = compare_programs(results)
     if as_json:
         runs = {name: [asdict(run) for run in several] for name, several in results.items()}
         comparisons = [asdict(line) for line in lines]
@@ -82,8 +85,10 @@ def bench(
 
 
 bench.add_command(bound)
+bench.add_command(compare)
 bench.add_command(counting)
 bench.add_command(endurance)
+bench.add_command(engine)
 bench.add_command(self_check)
 
 
