@@ -41,8 +41,8 @@ def bound(frames: Path | None, mode: str, model: str, engine: str, rounds: int, 
     Exit code 1: less than 85 % of that rate (not judged with --smoke), or the pipeline and the stages one after
     another did not decide the same.
     """
+    from edge_wbc.bench.beside_loop import lay_out
     from edge_wbc.bench.bound import measure
-    from edge_wbc.bench.compare import lay_out
     from edge_wbc.bench.drawn import draw
     from edge_wbc.cli.session import new_session
     from edge_wbc.engines.base import open_engine, usable_processors
