@@ -86,7 +86,7 @@ def test_the_slide_is_shown_where_frames_are_followed() -> None:
     cells = (MappedCell(1, "monocyte", Box(600, 400, 40, 40)),)
     slide = SlideMap(0, (640, 480), np.array([(0.0, 0.0), (320.0, 0.0)]), cells, Place(320.0, 0.0), 2)
     text = drawn(Screen("t", lambda: START, slide=lambda: slide))
-    assert "slide: 1.5 × 1.0 fields seen, 1 cells there, 2 at places apart from these" in text
+    assert "slide: 1.5 × 1.0 fields seen, 1 cell there, 2 at places apart from these" in text
     assert "░░░░▒▒▒1▒▒▒▒" in text
     assert "slide:" not in drawn(Screen("t", lambda: START))
 
