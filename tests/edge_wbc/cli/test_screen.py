@@ -94,7 +94,12 @@ def test_the_slide_is_shown_where_frames_are_followed() -> None:
     assert "slide:" not in drawn(Screen("t", lambda: START))
 
 
-class Terminal(io.StringIO):
+class Terminal(io.TextIOWrapper):
+    """With bytes behind it, as a real one."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+
     def isatty(self) -> bool:
         return True
 
@@ -105,7 +110,7 @@ def test_lines_that_come_meanwhile_stand_above_and_are_not_drawn_over(monkeypatc
     monkeypatch.setattr(sys, "stderr", terminal)
     with screen("t", lambda: START, lambda: None):
         say("the camera is lost; opening it again")
-    before, line, after = terminal.getvalue().partition("the camera is lost; opening it again\n")
+    before, line, after = terminal.buffer.getvalue().decode().partition("the camera is lost; opening it again\n")
     assert line
     assert "╭" in before
     assert after.startswith("╭"), "the screen is drawn anew below the line"
