@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from edge_wbc.errors import CameraError, EnvironmentMissing, SourceError, UsageError, first_line
+from edge_wbc.sources.genicam_nodes import set_nodes
 from edge_wbc.sources.pixels import check_pixels
 from edge_wbc.sources.raw_pixels import RawFormat, raw_format, to_bgr
 from edge_wbc.sources.settings import AUTO, CameraSettings, camera_settings
@@ -31,8 +32,6 @@ POLL_S, FETCH_S = 0.003, 0.0001
 LEAVE_S = 1.0
 REMEDY = "check the camera, its cable and its power, and that its maker's viewer is closed"
 MISSING = "genicam: harvesters is not installed; python -m pip install 'edge-wbc[genicam]'"
-MICROSECONDS = 1000.0
-"""In a millisecond: the unit of ``ExposureTime``."""
 
 
 class GenICam:
@@ -130,7 +129,7 @@ def open_genicam(uri: Uri) -> GenICam:
     try:
         acquirer = _acquirer(uri, harvester, device)
         try:
-            remarks = _set(acquirer.remote_device.node_map, asked, name, uri.text)
+            remarks = set_nodes(acquirer.remote_device.node_map, asked, name, uri.text)
         except BaseException:
             _leave(harvester, acquirer)
             raise
@@ -231,44 +230,3 @@ def _acquirer(uri: Uri, harvester: Any, device: str) -> Any:
         return harvester.create(index, config=config)
     except Exception as error:
         raise CameraError(f"{uri.text}: it can't be opened ({first_line(error)}); {REMEDY}") from None
-
-
-def _set(nodes: Any, asked: CameraSettings, name: str, uri: str) -> tuple[str, ...]:
-    """Ask a camera for its settings by the names of the Standard Features (SFNC); the format first.
-
-    :returns: a line for each that it did not take.
-    """
-    steps: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
-    if name:
-        steps.append((f"format={name}", (("PixelFormat", name),)))
-    if asked.size:
-        steps.append(("size={}x{}".format(*asked.size), (("Width", asked.size[0]), ("Height", asked.size[1]))))
-    if asked.exposure_ms == 0:
-        steps.append((f"exposure_ms={AUTO}", (("ExposureAuto", "Continuous"),)))
-    elif asked.exposure_ms is not None:
-        exposure = ("?ExposureAuto", "Off"), ("ExposureTime", asked.exposure_ms * MICROSECONDS)
-        steps.append((f"exposure_ms={asked.exposure_ms:g}", exposure))
-    if asked.gain is not None:
-        steps.append((f"gain={asked.gain:g}", (("?GainAuto", "Off"), ("Gain", asked.gain))))
-    if asked.white_balance == AUTO:
-        steps.append((f"white_balance={AUTO}", (("BalanceWhiteAuto", "Continuous"),)))
-    if asked.fps:
-        rate = ("?AcquisitionFrameRateEnable", True), ("AcquisitionFrameRate", asked.fps)
-        steps.append((f"fps={asked.fps:g}", rate))
-    refused = []
-    for words, settings in steps:
-        for node, value in settings:
-            if node.startswith("?") and not hasattr(nodes, node[1:]):
-                continue
-            try:
-                getattr(nodes, node.lstrip("?")).value = value
-            except Exception as error:
-                why = "it has no such setting" if isinstance(error, AttributeError) else first_line(error)
-                refused.append(f"{uri}: the camera did not take {words} ({why})")
-                break
-    with suppress(Exception):
-        if str(nodes.PixelFormat.value).startswith("Mono"):
-            refused.append(
-                f"{uri}: the camera gives grey frames, which are not judged; choose a colour format, ?format=BayerRG8"
-            )
-    return tuple(refused)

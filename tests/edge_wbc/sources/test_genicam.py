@@ -16,6 +16,7 @@ import pytest
 from edge_wbc.errors import CameraError, EnvironmentMissing, UsageError
 from edge_wbc.sources import genicam
 from edge_wbc.sources.base import open_source
+from edge_wbc.sources.genicam_nodes import set_nodes
 from edge_wbc.sources.settings import CameraSettings
 from edge_wbc.types import Frame, Refused
 
@@ -113,7 +114,7 @@ def test_settings_are_asked_in_standard_names_and_what_was_not_taken_is_told() -
         AcquisitionFrameRate=Node(10.0),
     )
     asked = CameraSettings(size=(640, 480), fps=30, exposure_ms=2.5, gain=4, white_balance="auto")
-    told = genicam._set(nodes, asked, "BayerRG8", "g")
+    told = set_nodes(nodes, asked, "BayerRG8", "g")
     values = {name: node.value for name, node in vars(nodes).items()}
     assert values == {
         "PixelFormat": "BayerRG8",
@@ -131,7 +132,7 @@ def test_settings_are_asked_in_standard_names_and_what_was_not_taken_is_told() -
 
 
 def test_a_grey_camera_is_told_of() -> None:
-    (told,) = genicam._set(SimpleNamespace(PixelFormat=Node("Mono12")), CameraSettings(), "", "g")
+    (told,) = set_nodes(SimpleNamespace(PixelFormat=Node("Mono12")), CameraSettings(), "", "g")
     assert "grey frames, which are not judged; choose a colour format" in told
 
 
