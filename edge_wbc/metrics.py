@@ -1,13 +1,18 @@
-"""How long each stage takes."""
+"""How long each stage takes, and what a pipeline counts."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from edge_wbc.types import FrameResult
+
+TOLD_AGAIN_S = 60.0
+"""A reason not to judge frames that was not met for so long is news: the lamp has failed again."""
 KEPT = 4096
 """Samples kept of a stage; beyond it, a uniform random choice of all (reservoir sampling, Vitter 1985)."""
 
@@ -60,3 +65,28 @@ def percentiles_ms(durations_ns: Sequence[int], wanted: Sequence[int]) -> dict[s
     return {
         f"p{percent}": round(ordered[-(-len(ordered) * percent // 100) - 1] / 1e6, 4) for percent in wanted if ordered
     }
+
+
+class Counts:
+    """What a pipeline counts of the frames it decided. Used by one thread, read by any."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.refused = 0
+        self.rejected: Counter[str] = Counter()
+        self._rejected_ns: dict[str, int] = {}
+        self.cells = 0
+        self.ages_ns: list[int] = []
+
+    def decided(self, result: FrameResult) -> bool:
+        """Count a frame; returns whether it is not judged, for a reason that was not met lately."""
+        self.frames += 1
+        news = False
+        if result.rejected is not None:
+            self.rejected[result.rejected] += 1
+            before_ns = self._rejected_ns.get(result.rejected)
+            self._rejected_ns[result.rejected] = now_ns = result.frame.time_ns
+            news = before_ns is None or now_ns - before_ns > TOLD_AGAIN_S * 1e9
+        self.ages_ns.append(result.decided_ns - result.frame.time_ns)
+        del self.ages_ns[:-KEPT]
+        return news

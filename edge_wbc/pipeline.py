@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ from edge_wbc.counting import Counting, EachCell, EachFrame, Seen
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError, UsageError
-from edge_wbc.metrics import KEPT, Stages, percentiles_ms
+from edge_wbc.metrics import Counts, Stages, percentiles_ms
 from edge_wbc.outlet import Outlet
 from edge_wbc.records import starting_now
 from edge_wbc.sinks.base import EventSink, Sink
@@ -51,8 +50,6 @@ STARTING = ("button", "sample_loaded")
 """Events of an instrument that start a session that waits for them…"""
 ENDING = ("button", "sample_removed", "emergency_stop")
 """… and that end it."""
-TOLD_AGAIN_S = 60.0
-"""A reason not to judge frames that was not met for so long is news: the lamp has failed again."""
 LEAVE_S = 1.0
 """How long a stage may take to end when it has been told to; a driver that hangs is left behind."""
 
@@ -138,7 +135,7 @@ class Pipeline:
         self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
         self._judge = Judge(source.continuous)
         self._tally = Tally(engine.model.manifest.labels)
-        self._counts = _Counts()
+        self._counts = Counts()
         self._started: float | None = None
         self._error: EdgeWbcError | None = None
         self._crash: BaseException | None = None
@@ -378,29 +375,6 @@ class Pipeline:
             sinks={outlet.sink.uri: outlet.report() for outlet in self._outlets},
             ended=ended,
         )
-
-
-class _Counts:
-    def __init__(self) -> None:
-        self.frames = 0
-        self.refused = 0
-        self.rejected: Counter[str] = Counter()
-        self._rejected_ns: dict[str, int] = {}
-        self.cells = 0
-        self.ages_ns: list[int] = []
-
-    def decided(self, result: FrameResult) -> bool:
-        """Count a frame; returns whether it is not judged, for a reason that was not met lately."""
-        self.frames += 1
-        news = False
-        if result.rejected is not None:
-            self.rejected[result.rejected] += 1
-            before_ns = self._rejected_ns.get(result.rejected)
-            self._rejected_ns[result.rejected] = now_ns = result.frame.time_ns
-            news = before_ns is None or now_ns - before_ns > TOLD_AGAIN_S * 1e9
-        self.ages_ns.append(result.decided_ns - result.frame.time_ns)
-        del self.ages_ns[:-KEPT]
-        return news
 
 
 def _cells_in(item: Located | Refused) -> int:

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import click
-
 
 class Advance(Protocol):
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
 def say(text: str = "") -> None:
-    """A line for the person, on standard error: standard output belongs to results."""
-    click.echo(text, err=True)
+    """A line for the person, on standard error: standard output belongs to results.
+
+    Not by click's echo, which writes past what draws the screen: the line would be drawn over.
+    """
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def print_json(value: Any) -> None:

@@ -71,4 +71,5 @@ def slide_line(slide: SlideMap) -> str:
     left, top, right, bottom = slide.extent
     fields = f"{(right - left) / slide.size[0]:.1f} × {(bottom - top) / slide.size[1]:.1f} fields"
     elsewhere = f", {slide.elsewhere} at places apart from these" if slide.elsewhere else ""
-    return f"slide: {fields} seen, {len(slide.cells)} cells there{elsewhere}"
+    cells = f"{len(slide.cells)} cell{'s' * (len(slide.cells) != 1)}"
+    return f"slide: {fields} seen, {cells} there{elsewhere}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +14,8 @@ import click
 from edge_wbc.cli.common import print_json, say
 from edge_wbc.sources.probe import TEGRA, Device, installed, probe
 
+LIBRARIES = {"genicam": "harvesters", "micromanager": "pymmcore_plus"}
+"""Kinds of camera that others' libraries read: the extra of edge-wbc, and the library it brings."""
 SHOWN = 6
 """Modes of a camera shown to a person; ``--json`` has all."""
 
@@ -20,15 +24,23 @@ SHOWN = 6
 @click.option("--json", "as_json", is_flag=True, help="Print the list as one JSON object.")
 def sources(as_json: bool) -> None:
     """List cameras and what they can do, and the kinds of source `edge-wbc run` takes."""
+    from edge_wbc.sources import genicam
     from edge_wbc.sources.base import SOURCES
     from edge_wbc.uri import table_with_plugins
 
-    found = cameras()
+    found = cameras() + [
+        {"uri": uri, "name": name, "readable": True, "modes": []} for uri, name in genicam.cameras(os.environ)
+    ]
     schemes = sorted(table_with_plugins(SOURCES, "edge_wbc.sources"))
     gstreamer = installed()
     if as_json:
         print_json(
-            {"cameras": found, "schemes": schemes, "gstreamer": None if gstreamer is None else asdict(gstreamer)}
+            {
+                "cameras": found,
+                "schemes": schemes,
+                "gstreamer": None if gstreamer is None else asdict(gstreamer),
+                **{name: importlib.util.find_spec(library) is not None for name, library in LIBRARIES.items()},
+            }
         )
         return
     for camera in found:
@@ -44,6 +56,10 @@ def sources(as_json: bool) -> None:
     click.echo("smear://?seed=1              simulated slide, always here")
     say(f"kinds of source: a path, {', '.join(f'{scheme}://' for scheme in schemes)}")
     say(f"GStreamer: {'not here' if gstreamer is None else gstreamer.version}")
+    for name, library in LIBRARIES.items():
+        here = importlib.util.find_spec(library) is not None
+        install = f"needs {library.replace('_', '-')}; python -m pip install 'edge-wbc[{name}]'"
+        say(f"{name}: {f'by {library}' if here else install}")
     say(f"next: edge-wbc run '{_first_choice(found)}'")
 
 

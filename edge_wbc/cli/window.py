@@ -62,12 +62,16 @@ class View:
                 pipe.write(np.array(shown.shape[:2], "<u4").tobytes())
                 pipe.write(shown.data)
                 pipe.flush()
-                time.sleep(max(1 / SHOWN_HZ, (time.thread_time() - started) * (1 / MOST_BUSY - 1)))
+                self._rest(max(1 / SHOWN_HZ, (time.thread_time() - started) * (1 / MOST_BUSY - 1)))
 
     def close(self) -> None:
         with self._changed:
             self._over = True
             self._changed.notify()
+
+    def _rest(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._over, seconds)
 
     def _next(self) -> tuple[Pixels, FrameResult] | None:
         with self._changed:

@@ -48,6 +48,9 @@ SOURCES: dict[str, str] = {
     "gst": "edge_wbc.sources.gstreamer:open_pipeline",
     "rtsp": "edge_wbc.sources.gstreamer:open_rtsp",
     "http": "edge_wbc.sources.camera:open_stream",
+    "genicam": "edge_wbc.sources.genicam:open_genicam",
+    "micromanager": "edge_wbc.sources.micromanager:open_micromanager",
+    "mm": "edge_wbc.sources.micromanager:open_micromanager",
 }
 """Scheme → ``module:function(Uri) -> Source``, imported when asked for. Other packages add theirs by the
 entry-point group ``edge_wbc.sources``."""

@@ -69,27 +69,25 @@ def map_lines(slide: SlideMap, columns: int, rows: int) -> list[str]:
     scale = np.array((wide, 2 * wide))
     across, down = np.maximum(1, np.rint((right - left, bottom - top) / scale)).astype(int).tolist()
     grid = np.full((down, across), " ")
-    for place in slide.visited:
-        _mark(grid, (place - (left, top)) / scale, slide.size / scale, "░")
+    _mark(grid, (slide.visited - (left, top)) / scale, slide.size / scale, "░")
     if slide.here is not None:
-        _mark(grid, (np.array(slide.here) - (left, top)) / scale, slide.size / scale, "▒")
-    counts = Counter(_character(cell.box, (left, top), scale, grid.shape) for cell in slide.cells)
+        _mark(grid, (np.array([slide.here]) - (left, top)) / scale, slide.size / scale, "▒")
+    counts = Counter(_character(cell.box, (left, top), wide, grid.shape) for cell in slide.cells)
     for at, number in counts.items():
         grid[at] = str(number) if number <= MOST_TOLD else "+"
     return ["".join(line).rstrip() for line in grid.tolist()]
 
 
-def _mark(
-    grid: npt.NDArray[np.str_], corner: npt.NDArray[np.float64], size: npt.NDArray[np.float64], mark: str
-) -> None:
-    """Fill what a frame covers, one character at least."""
-    (x, y), (right, bottom) = np.rint(corner).astype(int).tolist(), np.rint(corner + size).astype(int).tolist()
-    x, y = min(x, grid.shape[1] - 1), min(y, grid.shape[0] - 1)
-    grid[max(0, y) : max(bottom, y + 1), max(0, x) : max(right, x + 1)] = mark
+def _mark(grid: npt.NDArray[np.str_], corners: _Pair, size: _Pair, mark: str) -> None:
+    """Fill what frames cover, one character at least each; of thousands many cover the same ones."""
+    covered = np.rint(np.concatenate([corners, corners + size], axis=1)).astype(int)
+    for x, y, right, bottom in np.unique(covered, axis=0).tolist():
+        x, y = min(x, grid.shape[1] - 1), min(y, grid.shape[0] - 1)
+        grid[max(0, y) : max(bottom, y + 1), max(0, x) : max(right, x + 1)] = mark
 
 
-def _character(box: Box, corner: tuple[float, float], scale: _Pair, shape: tuple[int, ...]) -> tuple[int, int]:
+def _character(box: Box, corner: tuple[float, float], wide: float, shape: tuple[int, ...]) -> tuple[int, int]:
     """Row and column in which a cell's middle lies."""
-    column = int((box.xmin + box.width / 2 - corner[0]) / scale[0])
-    row = int((box.ymin + box.height / 2 - corner[1]) / scale[1])
+    column = int((box.xmin + box.width / 2 - corner[0]) / wide)
+    row = int((box.ymin + box.height / 2 - corner[1]) / (2 * wide))
     return min(max(0, row), shape[0] - 1), min(max(0, column), shape[1] - 1)

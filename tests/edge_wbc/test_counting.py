@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from edge_wbc.counting import EachCell, EachFrame, pooled
 from edge_wbc.sources.base import open_source
-from edge_wbc.types import UNIDENTIFIED, Box, Cell, CountedCell, Frame, Prediction, Sighting
+from edge_wbc.types import UNIDENTIFIED, Box, Cell, CountedCell, Frame, Place, Prediction, Sighting
 from edge_wbc.vision.geometry import inside, match
+from edge_wbc.vision.keyframes import Image
 from edge_wbc.vision.locate import locate
+from edge_wbc.vision.places import Anchor, Where
+from edge_wbc.vision.track import Placed
 
 CROP = np.zeros((8, 8, 3), np.uint8)
 NAMES = ("monocyte", "basophil", "lymphocyte")
@@ -125,6 +128,43 @@ def test_the_slide_s_map_has_every_counted_cell_at_its_place(frames: list[Frame]
         assert abs(cell.box.xmin + cell.box.width / 2 - one.place.x) < 10
         assert abs(cell.box.ymin + cell.box.height / 2 - one.place.y) < 10
         assert abs(cell.box.width - one.cell.box.width) < 20
+
+
+def test_the_mosaic_shows_every_counted_cell_in_its_box(frames: list[Frame]) -> None:
+    counting = EachCell(0.5)
+    assert counting.mosaic() is None
+    for frame in frames:
+        seen = counting.see(frame, locate(frame.pixels))
+        looks = [Prediction("monocyte", 1.0, {"monocyte": 1.0})] * len(seen.cells)
+        counting.count(frame.ref, seen, looks, [CROP] * len(looks))
+    made = counting.mosaic()
+    assert made is not None
+    mosaic, slide = made
+    green = mosaic.picture[:, :, 1].astype(float)
+    assert len(slide.cells) >= 5
+    for cell in slide.cells:
+        x, y, width, height = mosaic.box(cell.box)
+        middle = green[y + height // 4 : y + 3 * height // 4 + 1, x + width // 4 : x + 3 * width // 4 + 1]
+        assert middle.mean() < np.median(green) - 40, "a nucleus"
+
+
+def test_the_map_is_of_the_largest_part_and_says_what_lies_elsewhere() -> None:
+    counting = EachCell(0.5)
+    places, register = counting.tracker.places, counting.tracker._register
+    image = Image(np.zeros((96, 128), np.uint8), b"", (640, 480))
+    for number, island in enumerate([0, 0, 1, 1, 1]):
+        places.keyframes.add(island, 300.0 * number, 0.0, image, number)
+        where = Where(Anchor(number, 0.0, 0.0), Place(300.0 * number, 0.0), island, True)
+        counting._counted.append(register.add(where, Box(100, 50, 40, 30), True))
+        counting._labels[counting._counted[-1]] = "monocyte"
+    for island, here in ((0, None), (1, Place(600.0, 7.0))):
+        counting._here = Placed(Place(600.0, 7.0), island, ())
+        slide = counting.slide()
+        assert slide is not None
+        assert (slide.island, slide.elsewhere, slide.here) == (1, 2, here)
+        assert [cell.number for cell in slide.cells] == [3, 4, 5]
+        assert slide.cells[0].box == Box(700, 50, 40, 30)
+        assert slide.visited.tolist() == [[600, 0], [900, 0], [1200, 0]]
 
 
 def test_a_counted_cell_that_is_merged_into_an_older_track_keeps_its_name_and_number(frames: list[Frame]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from rich.console import Console
 
-from edge_wbc.cli.screen import Screen
+from edge_wbc.cli.common import say
+from edge_wbc.cli.screen import Screen, screen
 from edge_wbc.types import Box, Differential, Place, Share, Summary
 from edge_wbc.vision.slide_map import MappedCell, SlideMap
 
@@ -86,9 +89,31 @@ def test_the_slide_is_shown_where_frames_are_followed() -> None:
     cells = (MappedCell(1, "monocyte", Box(600, 400, 40, 40)),)
     slide = SlideMap(0, (640, 480), np.array([(0.0, 0.0), (320.0, 0.0)]), cells, Place(320.0, 0.0), 2)
     text = drawn(Screen("t", lambda: START, slide=lambda: slide))
-    assert "slide: 1.5 × 1.0 fields seen, 1 cells there, 2 at places apart from these" in text
+    assert "slide: 1.5 × 1.0 fields seen, 1 cell there, 2 at places apart from these" in text
     assert "░░░░▒▒▒1▒▒▒▒" in text
     assert "slide:" not in drawn(Screen("t", lambda: START))
+
+
+class Terminal(io.TextIOWrapper):
+    """With bytes behind it, as a real one."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", write_through=True)
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_that_come_meanwhile_stand_above_and_are_not_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with screen("t", lambda: START, lambda: None):
+        say("the camera is lost; opening it again")
+    before, line, after = terminal.buffer.getvalue().decode().partition("the camera is lost; opening it again\n")
+    assert line
+    assert "╭" in before
+    assert after.startswith("╭"), "the screen is drawn anew below the line"
 
 
 def on_a_terminal(*arguments: str) -> str:
