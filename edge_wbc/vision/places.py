@@ -180,7 +180,8 @@ class Places:
         key = self._keep(found.island, found.place, seen, pixels)
         self.keyframes.link(found.anchor.key, key, found.anchor.dx, found.anchor.dy)
         for other, away in near:
-            if away < LINKED_WITHIN and not self.keyframes.linked(other, key):
+            kept = other in self.keyframes.images  # keeping this one may have made room at its cost
+            if away < LINKED_WITHIN and kept and not self.keyframes.linked(other, key):
                 moved = self._measured(self.keyframes.view(other), seen, pixels)
                 if moved.certain:
                     self._link(other, key, moved.dx, moved.dy, pixels)

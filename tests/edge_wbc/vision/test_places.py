@@ -107,6 +107,17 @@ def test_images_stay_within_their_memory(window: Window) -> None:
     assert {where.island for where, _, _ in way} == {0}
 
 
+@pytest.mark.parametrize("most_bytes", (60_000, 80_000, 120_000, 140_000))
+def test_a_neighbour_whose_image_went_meanwhile_is_left_alone(
+    window: Window, most_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keeping a frame may make room for it at the cost of those that it is to be compared with."""
+    monkeypatch.setattr("edge_wbc.vision.keyframes.RECENT_VIEWS", 1)  # it hides what is gone
+    places = Places(most_bytes)
+    way = walk(places, window, (0, 0), (1200, 0), (1200, 190), (0, 190), (0, 0), (1200, 190))
+    assert {where.island for where, _, _ in way} == {0}
+
+
 def test_the_mosaic_shows_what_was_seen(window: Window, ground: tuple[Pixels, object]) -> None:
     places = Places()
     walk(places, window, (0, 0), (1600, 0), (1600, 960))
