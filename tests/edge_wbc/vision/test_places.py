@@ -107,7 +107,7 @@ def test_images_stay_within_their_memory(window: Window) -> None:
     assert {where.island for where, _, _ in way} == {0}
 
 
-@pytest.mark.parametrize("most_bytes", (60_000, 80_000, 120_000, 140_000))
+@pytest.mark.parametrize("most_bytes", [60_000, 80_000, 120_000, 140_000])
 def test_a_neighbour_whose_image_went_meanwhile_is_left_alone(
     window: Window, most_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
