@@ -32,18 +32,20 @@ class Channel(Generic[T]):
         """Items that wait to be taken."""
         return len(self._items)
 
-    def put(self, item: T) -> bool:
-        """Hand an item over; False if the channel has ended and the item was not taken."""
+    def put(self, *items: T) -> bool:
+        """Hand items over, and wake a taker once; False if the channel has ended and the rest was not taken."""
         with self._lock:
-            while len(self._items) >= self._capacity and not self._ended:
-                if self._latest:
-                    self._items.popleft()
-                    self.dropped += 1
-                else:
-                    self._emptied.wait()
-            if self._ended:
-                return False
-            self._items.append(item)
+            for item in items:
+                while len(self._items) >= self._capacity and not self._ended:
+                    if self._latest:
+                        self._items.popleft()
+                        self.dropped += 1
+                    else:
+                        self._filled.notify()
+                        self._emptied.wait()
+                if self._ended:
+                    return False
+                self._items.append(item)
             if len(self._items) >= self._wanted:
                 self._filled.notify()
             return True

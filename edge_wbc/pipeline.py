@@ -302,14 +302,14 @@ class Pipeline:
         predictions, crops, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
         self._stages.share("crop", crop_ns, len(looked))
         self._stages.share("classify", classify_ns, len(looked))
+        told: list[tuple[FrameResult | Refused, Frame | None]] = []
         for item in batch:
             if self._enough():
-                return
+                break
             if isinstance(item, Refused):
                 counts.refused += 1
                 self._notice(item.reason)
-                for outlet in self._outlets:
-                    outlet.put(item)
+                told.append((item, None))
                 continue
             frame, seen = item.frame.ref, item.seen
             own, predictions = predictions[: len(seen.cells)], predictions[len(seen.cells) :]
@@ -321,10 +321,11 @@ class Pipeline:
             if item.rejected is not None and item.rejected not in counts.rejected:
                 self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected]}")
             counts.decided(result)
-            for outlet in self._outlets:
-                outlet.put(replace(result, pixels=item.frame.pixels) if outlet.pictures else result)
+            told.append((result, item.frame))
             if self._watch is not None:
                 self._watch(item.frame, result)
+        for outlet in self._outlets:
+            outlet.put(*(_with_picture(*one) if outlet.pictures else one[0] for one in told))
 
     def _add(self, counted: Sequence[CountedCell]) -> None:
         self._tally.add(one.prediction.label for one in counted)
@@ -362,6 +363,10 @@ class _Counts:
             self.rejected[result.rejected] += 1
         self.ages_ns.append(result.decided_ns - result.frame.time_ns)
         del self.ages_ns[:-KEPT]
+
+
+def _with_picture(item: FrameResult | Refused, frame: Frame | None) -> FrameResult | Refused:
+    return item if isinstance(item, Refused) or frame is None else replace(item, pixels=frame.pixels)
 
 
 def _cells_in(batch: Sequence[Looked | Refused]) -> int:
