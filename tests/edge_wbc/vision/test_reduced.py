@@ -32,7 +32,9 @@ def test_areas_are_averaged(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
     small = reduced(pixels)
     at_once = cv2.resize(pixels, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-    assert np.abs(small.astype(int) - at_once).max() <= 1
+    beside = np.abs(small.astype(int) - at_once)
+    assert beside.max() <= 2
+    assert beside.mean() < 0.3
 
 
 def test_a_view_cut_out_of_a_larger_frame_is_reduced_like_a_frame() -> None:
