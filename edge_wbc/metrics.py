@@ -18,7 +18,7 @@ KEPT = 4096
 
 
 class Stages:
-    """Durations by stage. Each stage is timed by one thread at a time; reading is safe from any."""
+    """Durations by stage, from any thread."""
 
     def __init__(self) -> None:
         self._samples: dict[str, list[int]] = {}

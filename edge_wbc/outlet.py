@@ -47,9 +47,9 @@ class Outlet:
             raise
         self._thread.start()
 
-    def put(self, item: FrameResult | Refused | tuple[CountedCell, ...]) -> None:
-        """Give the sink a frame, or the cells that were counted after the last one."""
-        self._results.put(item)
+    def put(self, *items: FrameResult | Refused | tuple[CountedCell, ...]) -> None:
+        """Give the sink frames, or the cells that were counted after the last one."""
+        self._results.put(*items)
 
     def finish(self, differential: Differential, summary: Summary) -> None:
         """Let the sink deliver what waits, then the differential; returns at once."""

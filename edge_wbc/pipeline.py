@@ -1,7 +1,7 @@
-"""From frames to results: locate and classify each in a thread, every sink and a live source in one of its own.
+"""From frames to results: looking and classifying each in a thread, every sink and a live source in one of its own.
 
     live source ──▶ newest frame ─┐
-                                  ├─▶ locate ──▶ queue ──▶ crop, classify, count ──▶ a queue a sink ──▶ sinks
+                                  ├─▶ look ──▶ queue ──▶ crop, classify, count ──▶ a queue a sink ──▶ sinks
     file source ──────────────────┘
 
 A live source keeps only its newest frame and what it skips is counted; a file source loses nothing. Ctrl-C, the end
@@ -13,34 +13,35 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 
 from edge_wbc.channel import Channel
 from edge_wbc.classify import LARGEST_BATCH, cut_and_classify
-from edge_wbc.counting import Counting, EachCell, EachFrame, Seen
+from edge_wbc.counting import Counting, EachCell, EachFrame
 from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError, UsageError
+from edge_wbc.looking import Looked, Looking
 from edge_wbc.metrics import Counts, Stages, percentiles_ms
 from edge_wbc.outlet import Outlet
 from edge_wbc.records import starting_now
 from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
-from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Pixels, Refused, Session, Summary
-from edge_wbc.vision.locate import locate, locate_one
+from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.mosaic import Mosaic
-from edge_wbc.vision.quality import REASONS, Judge
-from edge_wbc.vision.reduced import reduced
+from edge_wbc.vision.quality import REASONS
 from edge_wbc.vision.slide_map import SlideMap
 
 WAITING_FRAMES = 8
-"""Located frames of a file source that may wait for the engine."""
+"""Frames of a file source that may wait for the engine."""
 TOGETHER = 4
 """Frames of a file source that go to the engine at once: fewer hand-overs, and latency is not what matters there."""
+FEW, MANY = 2, 6
+"""Images that follow no others are located by either thread, so that none waits for the other: with fewer than this
+waiting for the engine's thread it has time to locate them as well; from so many on the reading one judges them too."""
 INTERRUPTED_FINISH_S = 1.5
 """How long sinks may take to deliver what they hold after Ctrl-C: the whole exit stays under 2 s. At the end of a
 source they take what they need."""
@@ -52,17 +53,6 @@ ENDING = ("button", "sample_removed", "emergency_stop")
 """… and that end it."""
 LEAVE_S = 1.0
 """How long a stage may take to end when it has been told to; a driver that hangs is left behind."""
-
-
-class Located(NamedTuple):
-    """A frame with its cells."""
-
-    frame: Frame
-    small: Pixels
-    """The frame's, reduced."""
-    seen: Seen
-    rejected: str | None = None
-    """Why it is not judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +102,10 @@ class Pipeline:
         self._watch = watch
         self._stages = Stages()
         self._newest: Channel[Frame | Refused] = Channel(1, latest=not getattr(source, "lossless", False))
-        self._located: Channel[Located | Refused] = Channel(1 if source.live else WAITING_FRAMES)
+        self._looked: Channel[Looked | Refused] = Channel(1 if source.live else WAITING_FRAMES)
         self._together = 1 if source.live else TOGETHER
         self._outlets = [Outlet(sink, self._stages, notice, source.live) for sink in sinks]
-        stages: list[tuple[Callable[[], None], Channel[Any]]] = [(self._locate, self._located)]
+        stages: list[tuple[Callable[[], None], Channel[Any]]] = [(self._look, self._looked)]
         if source.live:  # a file waits for whoever reads it: no thread of its own, and one less to switch to
             stages.insert(0, (self._read, self._newest))
         self._threads = [
@@ -133,7 +123,8 @@ class Pipeline:
                 self._instruments.append(outlet)
         below = engine.model.manifest.labels.unidentified_below
         self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
-        self._judge = Judge(source.continuous)
+        self._looking = Looking(self._counting, self._stages, session.mode, source.continuous)
+        self._shared = not source.live and session.mode != "slide"
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = Counts()
         self._started: float | None = None
@@ -187,7 +178,7 @@ class Pipeline:
         finally:
             self.stop()
             self._source.close()
-            self._located.end()
+            self._looked.end()
             for outlet in opened:
                 outlet.close()
             for thread in self._threads:
@@ -280,64 +271,54 @@ class Pipeline:
             if not self._newest.put(item):
                 return
 
-    def _locate(self) -> None:
+    def _look(self) -> None:
         items: Iterator[Frame | Refused] = iter(self._newest.get, None) if self._source.live else self._given()
         for taken, item in enumerate(items, 1):
-            self._located.put(item if isinstance(item, Refused) else self._located_in(item))
+            self._looked.put(item if isinstance(item, Refused) else self._first_part(Looked(item)))
             if taken == self._limit:
                 self._limited = True
                 break
         self._newest.end()
 
-    def _located_in(self, frame: Frame) -> Located:
-        with self._stages.time("reduce"):
-            small = reduced(frame.pixels)
-        if self._source.continuous and (rejected := self._rejected(small)) is not None:
-            return Located(frame, small, self._counting.see(frame, [], small), rejected)
-        with self._stages.time("locate"):
-            one = self._session.mode == "cell"
-            cells = [locate_one(frame.pixels, small)] if one else locate(frame.pixels, small)
-        with self._stages.time("track") if self._session.mode == "slide" else nullcontext():
-            return Located(frame, small, self._counting.see(frame, cells, small))
+    def _first_part(self, item: Looked) -> Looked:
+        """As much of a frame's work as the reading thread does. Of a frame that follows no other it leaves the quality
+        to the engine's thread, which has less to do; and less than that or more, as that one waits or falls behind."""
+        if self._source.continuous:
+            return self._looking.located(self._looking.judged(item))
+        if self._shared and self._looked.waiting < FEW:
+            return item
+        item = self._looking.located(item)
+        return self._looking.judged(item) if self._shared and self._looked.waiting >= MANY else item
+
+    def _rest(self, item: Looked | Refused) -> Looked | Refused:
+        """With the rest of the work done."""
+        return item if isinstance(item, Refused) else self._looking.located(self._looking.judged(item))
 
     def _classify(self) -> None:
-        while not self._enough() and (item := self._located.get(self._together)) is not None:
-            batch, cells = [item], _cells_in(item)
-            while cells < LARGEST_BATCH and (more := self._located.get_waiting()) is not None:
-                batch.append(more)
-                cells += _cells_in(more)
+        while not self._enough() and (item := self._looked.get(self._together)) is not None:
+            batch = [self._rest(item)]
+            while _cells_in(batch) < LARGEST_BATCH and (more := self._looked.get_waiting()) is not None:
+                batch.append(self._rest(more))
             self._decide(batch)
         if self._enough():
             self.end()
-            self._located.end()
+            self._looked.end()
 
-    def _rejected(self, small: Pixels) -> str | None:
-        with self._stages.time("quality"):
-            return self._judge.reason(small)
-
-    def _judged(self, item: Located | Refused) -> Located | Refused:
-        """A frame that follows no other is judged here: reading and locating have the busier thread."""
-        if self._source.continuous or isinstance(item, Refused):
-            return item
-        rejected = self._rejected(item.small)
-        return item if rejected is None else item._replace(seen=Seen(()), rejected=rejected)
-
-    def _decide(self, given: Sequence[Located | Refused]) -> None:
-        batch = [self._judged(item) for item in given]
+    def _decide(self, batch: Sequence[Looked | Refused]) -> None:
         counts = self._counts
-        located = [item for item in batch if isinstance(item, Located)]
-        cells = [(item.frame.pixels, cell) for item in located for cell in item.seen.cells]
+        looked = [item for item in batch if isinstance(item, Looked)]
+        cells = [(item.frame.pixels, cell) for item in looked for cell in item.seen.cells]
         predictions, crops, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
-        self._stages.share("crop", crop_ns, len(located))
-        self._stages.share("classify", classify_ns, len(located))
+        self._stages.share("crop", crop_ns, len(looked))
+        self._stages.share("classify", classify_ns, len(looked))
+        told: list[tuple[FrameResult | Refused, Frame | None]] = []
         for item in batch:
             if self._enough():
-                return
+                break
             if isinstance(item, Refused):
                 counts.refused += 1
                 self._notice(item.reason)
-                for outlet in self._outlets:
-                    outlet.put(item)
+                told.append((item, None))
                 continue
             frame, seen = item.frame.ref, item.seen
             own, predictions = predictions[: len(seen.cells)], predictions[len(seen.cells) :]
@@ -348,10 +329,11 @@ class Pipeline:
             result = FrameResult(frame, seen.cells, tuple(own), counted, decided_ns, seen.again, item.rejected)
             if counts.decided(result):
                 self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected or '']}")
-            for outlet in self._outlets:
-                outlet.put(replace(result, pixels=item.frame.pixels) if outlet.pictures else result)
+            told.append((result, item.frame))
             if self._watch is not None:
                 self._watch(item.frame, result)
+        for outlet in self._outlets:
+            outlet.put(*(_with_picture(*one) if outlet.pictures else one[0] for one in told))
 
     def _add(self, counted: Sequence[CountedCell]) -> None:
         self._tally.add(one.prediction.label for one in counted)
@@ -377,5 +359,9 @@ class Pipeline:
         )
 
 
-def _cells_in(item: Located | Refused) -> int:
-    return len(item.seen.cells) if isinstance(item, Located) else 0
+def _with_picture(item: FrameResult | Refused, frame: Frame | None) -> FrameResult | Refused:
+    return item if isinstance(item, Refused) or frame is None else replace(item, pixels=frame.pixels)
+
+
+def _cells_in(batch: Sequence[Looked | Refused]) -> int:
+    return sum(len(item.seen.cells) for item in batch if isinstance(item, Looked))

@@ -55,14 +55,17 @@ class Freshness:
 
 
 class PacedSource:
-    """Frames in memory, over and over, at a camera's rate."""
+    """Frames in memory, over and over, at a camera's rate.
+
+    :param continuous: they follow one another: a stage drives on to the last, and back.
+    """
 
     uri = "memory:"
     live = True
-    continuous = False
 
-    def __init__(self, pictures: Sequence[Pixels], fps: float, seconds: float) -> None:
+    def __init__(self, pictures: Sequence[Pixels], fps: float, seconds: float, continuous: bool = False) -> None:
         self.given = 0
+        self.continuous = continuous
         self._pictures = pictures
         self._period_ns = round(1e9 / fps)
         self._frames = round(fps * seconds)
@@ -77,7 +80,13 @@ class PacedSource:
             if self._closed.is_set():
                 return
             self.given += 1
-            yield Frame(self._pictures[index % len(self._pictures)], index, due_ns, self.uri)
+            yield Frame(self._pictures[self._place(index)], index, due_ns, self.uri)
+
+    def _place(self, index: int) -> int:
+        last = len(self._pictures) - 1
+        if not self.continuous or not last:
+            return index % len(self._pictures)
+        return last - abs(last - index % (2 * last))
 
     def close(self) -> None:
         self._closed.set()
@@ -88,10 +97,11 @@ def measure(
 ) -> Freshness:
     """Run the pipeline on a camera of this size and rate.
 
-    :param pictures: (height, width, 3) uint8 BGR each; brought to ``size``, width and height.
+    :param pictures: (height, width, 3) uint8 BGR each; brought to ``size``, width and height. In mode ``slide`` they
+        follow one another.
     """
     sized = [cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in pictures]
-    source = PacedSource(sized, fps, WARM_UP_S + seconds)
+    source = PacedSource(sized, fps, WARM_UP_S + seconds, session.mode == "slide")
     first = round(fps * WARM_UP_S)
     early = cells = 0
     ages_ns: list[int] = []

@@ -132,7 +132,7 @@ def _difference(first: _Grey, second: _Grey) -> float:
 
 
 class Judge:
-    """Says which frames of one session are not to be judged. Used by one thread.
+    """Says which frames of one session are not to be judged. Used by one thread, where it is ``continuous``.
 
     :param continuous: frames follow one another, as a camera's: what is usual counts, and motion is looked for.
     """

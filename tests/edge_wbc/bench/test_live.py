@@ -35,6 +35,14 @@ def test_a_camera_keeps_its_rate_whoever_reads_it() -> None:
     assert source.given == 50
 
 
+def test_a_stage_drives_on_and_back() -> None:
+    pictures = [np.full((2, 2, 3), level, np.uint8) for level in range(4)]
+    source = PacedSource(pictures, fps=1000.0, seconds=0.012, continuous=True)
+    assert [int(frame.pixels[0, 0, 0]) for frame in source.frames()] == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1]
+    one = PacedSource(pictures[:1], fps=1000.0, seconds=0.003, continuous=True)
+    assert len(list(one.frames())) == 3
+
+
 def test_a_closed_camera_gives_nothing_more() -> None:
     source = PacedSource([np.zeros((2, 2, 3), np.uint8)], fps=1.0, seconds=60.0)
     frames = source.frames()
@@ -56,7 +64,8 @@ def test_what_passes(change: dict, passed: bool) -> None:
     assert replace(GOOD, **change).passed is passed
 
 
-def test_the_command_counts_every_frame() -> None:
+@pytest.mark.parametrize("mode", ["field", "slide"])
+def test_the_command_counts_every_frame(mode: str) -> None:
     command = [
         sys.executable,
         "-m",
@@ -68,6 +77,8 @@ def test_the_command_counts_every_frame() -> None:
         "320x240",
         "--fps",
         "20",
+        "--mode",
+        mode,
         "--json",
     ]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -75,6 +86,7 @@ def test_the_command_counts_every_frame() -> None:
     told = json.loads(done.stdout)
     assert told["given"] == 20
     assert told["silent"] == 0
+    assert ("track" in told["stages"]) == (mode == "slide")
     assert told["decided"] + told["dropped"] == 20
     assert set(told["age_ms"]) == {"p50", "p90", "p99"}
 

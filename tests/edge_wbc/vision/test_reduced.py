@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,6 +25,16 @@ def test_sizes(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert small.shape == (expected[1], expected[0], 3)
     assert scale_of(pixels) == expected[0] / size[0]
     assert (small is pixels) == (size == expected)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1280, 720), (1024, 768), (2028, 1520), (575, 575), (1281, 720)])
+def test_areas_are_averaged(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    small = reduced(pixels)
+    at_once = cv2.resize(pixels, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+    beside = np.abs(small.astype(int) - at_once)
+    assert beside.max() <= 2
+    assert beside.mean() < 0.3
 
 
 def test_a_view_cut_out_of_a_larger_frame_is_reduced_like_a_frame() -> None:
