@@ -37,6 +37,8 @@ def roofline(model: str, batch: int, threads: int, smoke: bool, as_json: bool) -
         beside = {"bound_ms": found.bound_ms, "predicted_bound_ms": predicted, "doubts": list(map(asdict, doubts))}
         print_json({"machine": asdict(identify()), **asdict(found), "layers": layers, **beside})
         return 0
+    import sys
+
     from rich.console import Console
     from rich.table import Table
 
@@ -54,7 +56,7 @@ def roofline(model: str, batch: int, threads: int, smoke: bool, as_json: bool) -
     macs = sum(layer.macs for layer in found.layers)
     whole = (f"{macs / 1e6:.2f}", "", f"{found.call_ms:.3f}", f"{found.bound_ms:.3f}")
     table.add_row("a call", "", *whole, "", f"{found.bound_ms / found.call_ms:.0%}")
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
     say(in_words(identify(), watch.before))
     rates = ", ".join(f"{name} {rate / 1e9:.0f} GMAC/s" for name, rate in peaks.macs_per_s.items())
     say(f"peaks measured: {rates}; {peaks.bytes_per_s / 1e9:.1f} GB/s for a copy as large as the graph's bytes,")
