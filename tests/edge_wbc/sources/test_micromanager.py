@@ -118,6 +118,7 @@ def configured(tmp_path: Path) -> Callable[[str], str]:
     return write
 
 
+@pytest.mark.micromanager
 def test_a_real_core_gives_frames_in_their_colours(configured: Callable[[str], str]) -> None:
     with closing(open_source(f"micromanager://{configured('Colour')}?exposure_ms=3&camera=Camera")) as source:
         assert source._core.getExposure() == 3
@@ -130,12 +131,14 @@ def test_a_real_core_gives_frames_in_their_colours(configured: Callable[[str], s
     assert list(frames) == []
 
 
+@pytest.mark.micromanager
 def test_a_real_core_s_raw_mosaic(configured: Callable[[str], str]) -> None:
     with closing(open_source(f"micromanager://{configured('Mosaic')}?bayer=rg")) as source:
         frame = next(source.frames())
     assert frame.pixels[100, 100].tolist() == [60, 120, 200]
 
 
+@pytest.mark.micromanager
 def test_a_real_camera_that_stops_is_opened_again(configured: Callable[[str], str]) -> None:
     told: list[str] = []
     with closing(Supervised(open_source, f"mm:{configured('Ending')}", told.append, Patience(wait_s=0.01))) as source:
@@ -145,6 +148,7 @@ def test_a_real_camera_that_stops_is_opened_again(configured: Callable[[str], st
     assert "the camera stopped giving frames; opening it again" in told[0]
 
 
+@pytest.mark.micromanager
 def test_a_configuration_that_can_not_be_loaded(configured: Callable[[str], str], tmp_path: Path) -> None:
     configured("Colour")
     path = tmp_path / "scope.cfg"
