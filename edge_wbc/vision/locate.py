@@ -40,7 +40,7 @@ CRUMB = 30
 SMALL_RED_CELL_PX = 10
 """Red cells of a smaller diameter in the working image ask for a finer one…"""
 FINER = 2.0
-"""… so many times."""
+"""… by this, as often as need be."""
 
 _DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
@@ -50,13 +50,14 @@ def locate(pixels: Pixels) -> list[Cell]:
 
     :param pixels: (height, width, 3) uint8 BGR, any size.
     """
-    small, scale = reduced(pixels)
-    image = stained(small)
-    red_cell_px = red_cells.diameter(image)
-    if red_cell_px is not None and red_cell_px < SMALL_RED_CELL_PX and scale < 1:
-        small, scale = reduced(pixels, FINER)
+    finer = 1.0
+    while True:
+        small, scale = reduced(pixels, finer)
         image = stained(small)
         red_cell_px = red_cells.diameter(image)
+        if scale == 1 or red_cell_px is None or red_cell_px >= SMALL_RED_CELL_PX:
+            break
+        finer *= FINER
     smallest = SMALLEST_PX if red_cell_px is None else min(SMALLEST_PX, OF_RED_CELL * red_cell_px)
     blobs = [blob for blob in _blobs(image, red_cell_px) if blob.area >= np.pi / 4 * smallest**2]
     if not blobs:

@@ -20,7 +20,7 @@ MOST_COVERED = 0.8
 """Part of the frame; where more is stained, cells lie on each other and their size does not show."""
 FEWEST = 6
 """Ridges."""
-LEAST_RADIUS_PX = 2
+LEAST_RADIUS_PX = 1.5
 HALVED_FROM_PX = 16
 """Diameter from which on half the resolution says it as well, in a fourth of the time."""
 
