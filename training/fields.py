@@ -17,6 +17,7 @@ from edge_wbc.sources.base import open_source
 from edge_wbc.sources.files import read_image
 from edge_wbc.types import Box, Frame, Pixels
 from training.datasets import corners, folds, locked_groups, voc_boxes
+from training.touching import pairs
 
 CHOSEN, JUDGED = "chosen on", "judged on"
 CHOSEN_FOLDS = (0, 1, 2, 3)
@@ -28,8 +29,10 @@ EVERY_PBC = 8
 CHOSEN_SEEDS, JUDGED_SEEDS = range(1, 5), range(101, 105)
 CELLS = 60
 """Of a simulated slide."""
-SETS = ("bccd", "chula", "raabin", "pbc", "smear", "magenta")
-"""The last two are simulated slides, of the usual stain and of one whose red cells are magenta."""
+PAIRS = 15
+"""Of touching cells, a seed."""
+SETS = ("bccd", "chula", "raabin", "pbc", "smear", "magenta", "touching")
+"""The last three are simulated: a slide as usual, one whose red cells are magenta, and cells in pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def fields(data: Path, sets: Collection[str] = SETS) -> Iterator[Field]:
     :param sets: of :data:`SETS`, those that are wanted.
     :raises SourceError: an image can't be read.
     """
-    readers = (_bccd, _chula, _raabin, _pbc, _usual, _magenta)
+    readers = (_bccd, _chula, _raabin, _pbc, _usual, _magenta, _touching)
     for source, read in zip(SETS, readers, strict=True):
         if source in sets:
             for part, name, pixels, boxes in read(data):
@@ -124,3 +127,10 @@ def _simulated(options: str) -> Iterator[_Entry]:
             for frame in open_source(f"smear://?seed={seed}&cells={CELLS}{options}").frames():
                 assert isinstance(frame, Frame)
                 yield part, f"seed {seed} field {frame.index}", frame.pixels, tuple(c.box for c in frame.truth or ())
+
+
+def _touching(data: Path) -> Iterator[_Entry]:
+    for part, seeds in ((CHOSEN, CHOSEN_SEEDS), (JUDGED, JUDGED_SEEDS)):
+        for seed in seeds:
+            for number, (pixels, boxes) in enumerate(pairs(seed, PAIRS)):
+                yield part, f"seed {seed} pair {number}", pixels, boxes

@@ -30,14 +30,14 @@ from training.fields import SETS, Field, fields
 IOU = 0.3
 """From which on a found box is the annotated one."""
 OFF_CENTRE = 0.2
-"""Of an image that shows one cell: so far, in lengths of its longer side, the middle of the best box may lie from the
-image's, and the box covers the image's middle…"""
+"""Of an image made for the one cell in its middle: it is found if some box covers the image's middle, has its own no
+farther away than this in lengths of the longer side…"""
 LEAST_SIDE = 0.2
-"""… and its longer side has at least this part of the image's: the smallest such cells have a third."""
+"""… and a longer side of at least this part of the image's: the smallest such cells have a third."""
 STRUCK = Path(__file__).with_name("unlabelled.csv")
 TILE_PX, AROUND = 150, 2.5
 """Side of a tile of the montage, in pixels and in lengths of its box."""
-GREEN, YELLOW, RED = (60, 160, 0), (0, 220, 255), (0, 0, 255)
+GREEN, YELLOW, RED, GREY = (60, 160, 0), (0, 220, 255), (0, 0, 255), (200, 200, 200)
 
 
 class Found(NamedTuple):
@@ -97,7 +97,7 @@ def examine(
         boxes = [cell.box for cell in cells]
         if field.boxes is None:
             height, width = field.pixels.shape[:2]
-            right = [box for box in boxes[:1] if in_the_middle(box, width, height)]
+            right = [box for box in boxes if in_the_middle(box, width, height)][:1]
             yield Found(field, right, [] if right else [Box(0, 0, width, height)], [], [], ms)
             continue
         pairs = match(boxes, field.boxes, IOU)
@@ -200,11 +200,12 @@ def _wrong(found: Found, before: int) -> list[Pixels]:
 
 
 def _tile(found: Found, box: Box, caption: str) -> Pixels:
-    picture = found.field.pixels.copy()
+    around = round(AROUND * max(box.width, box.height))
+    picture = cv2.copyMakeBorder(found.field.pixels, *4 * (around,), cv2.BORDER_CONSTANT, value=GREY)
     for boxes, colour in ((found.right, GREEN), (found.missed, YELLOW), (found.false, RED), (found.struck, GREEN)):
         for one in boxes:
-            cv2.rectangle(picture, one, colour, 1)
-    tile = crop(picture, box, TILE_PX, margin=AROUND)
+            cv2.rectangle(picture, one._replace(xmin=one.xmin + around, ymin=one.ymin + around), colour, 1)
+    tile = crop(picture, box._replace(xmin=box.xmin + around, ymin=box.ymin + around), TILE_PX, margin=AROUND)
     cv2.putText(tile, caption, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
     return tile
 

@@ -111,3 +111,18 @@ def test_out_of_focus_throughout_is_told_once_and_counts_none(engine: Engine) ->
     assert leukocytes == 0
     assert summary.rejected == {"blurred": FRAMES}
     assert told == ["frame 0 is not judged: out of focus; refocus"]
+
+
+def test_five_hundred_cells_in_one_field_are_found_and_counted(engine: Engine) -> None:
+    slide, side, columns, rows = Slide(1, 40), 200, 25, 20
+    tiles = []
+    for index in range(slide.fields):
+        for cell in slide.cells(index):
+            around = slide.render(cell.x - side // 2, cell.y - side // 2)[0][:side, :side]
+            tiles.append(cv2.resize(around, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA))
+    turned = [np.rot90(tile, turn) for tile in tiles for turn in range(4)]
+    chosen = [turned[index] for index in np.random.default_rng(1).integers(0, len(turned), columns * rows).tolist()]
+    lines = [np.hstack(chosen[row * columns : (row + 1) * columns]) for row in range(rows)]
+    summary, _, (result,), _ = session(engine, [np.asarray(np.vstack(lines), np.uint8)])
+    assert len(result.cells) == pytest.approx(500, abs=25), "some reach into their neighbours' tiles"
+    assert summary.cells == pytest.approx(len(result.cells), abs=25), "those at the border wait to come in whole"
