@@ -86,8 +86,10 @@ def of_model(
 def _openvinos(
     make: Callable[..., Contender], model: Model, shape: tuple[int, ...], threads: int, hint: str, judge: Judge
 ) -> Iterator[Contender]:
-    loop = _loop(lambda: peers.openvino_loop(model.graph, shape, threads, hint))
-    yield make("openvino loop", answer=loop, judge=judge)
+    looped = partial(peers.openvino_loop, model.graph, shape, threads, hint)
+    yield make("openvino loop", answer=_loop(partial(looped, fixed=shape[0] == 1)), judge=judge)
+    if shape[0] > 1:
+        yield make("openvino loop, fixed shape", answer=_loop(looped), judge=judge)
     command = peers.program(APP)
     if command is None:
         return

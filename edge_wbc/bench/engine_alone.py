@@ -16,16 +16,20 @@ from functools import partial
 import numpy as np
 
 from edge_wbc.bench.contenders import Contender
-from edge_wbc.bench.peers import Told
+from edge_wbc.bench.peers import Answer, Told
 from edge_wbc.bench.power import PowerMeter
 from edge_wbc.bench.results import Accuracy, Row, measured
-from edge_wbc.bench.statistics import Interval, median_interval, paired_ratio, summary
+from edge_wbc.bench.side_by_side import compare
+from edge_wbc.bench.statistics import Interval, paired_ratio, summary, time_interval
 from edge_wbc.errors import first_line
+from edge_wbc.types import Pixels
 
 WARM_UP_S = 0.2
 WARM_UP_CALLS = 2
 """At the start of each turn: they bring the weights back into the caches that others took."""
 LEAST_CALLS = 10
+CALL_BY_CALL_ROUNDS = 100
+"""At most, of an engine and a loop in this process; see ``side_by_side``."""
 SETTINGS = ("INFERENCE_NUM_THREADS", "INFERENCE_PRECISION_HINT", "ENABLE_CPU_PINNING", "version", "warnings")
 """What is kept of what a program says of its settings."""
 
@@ -78,7 +82,8 @@ def measure(
             each.guarded(partial(_turn, each, taken, turn, turn_s, least))
         done()
         progress(turn + 1)
-    return [replace(_row(each), ratios=_ratios(each, taken), peer=each.contender.peer) for each in taken]
+    pairs = CALL_BY_CALL_ROUNDS if turn_s else 0
+    return [replace(_row(each), ratios=_ratios(each, taken, pairs), peer=each.contender.peer) for each in taken]
 
 
 def _begin(each: _Taken, seconds: float) -> None:
@@ -156,23 +161,37 @@ def _row(each: _Taken) -> Row:
         "ms",
         "lower",
         medians,
-        median_interval(medians),
+        time_interval(medians),
         throughput=_middle(rates) if rates else None,
         told={**told, **({"mean of all time": _middle(means)} if means else {})},
         error=each.error,
     )
 
 
-def _ratios(each: _Taken, taken: Sequence[_Taken]) -> dict[str, Interval]:
-    """To the peers on the same graph with the same hint, each in the rounds that both came through."""
-    found = {}
+def _ratios(each: _Taken, taken: Sequence[_Taken], pairs: int) -> dict[str, Interval]:
+    """An engine to each of its peers on the same graph with the same hint: call by call where both are in this process,
+    else in the rounds that both came through.
+
+    :param pairs: most rounds call by call; none if 0.
+    """
+    ours, found = each.contender, {}
     for other in taken:
+        theirs = other.contender
         turns = sorted(each.rounds_ns.keys() & other.rounds_ns.keys())
-        if other is each or not turns or not other.contender.peer or other.contender.group != each.contender.group:
+        if ours.peer or not theirs.peer or theirs.group != ours.group or not turns:
             continue
-        ours, theirs = ([float(np.median(one.rounds_ns[turn])) for turn in turns] for one in (each, other))
-        found[other.contender.name] = paired_ratio(theirs, ours)
+        if pairs and ours.answer and theirs.answer and not each.error and not other.error:
+            first, second = ({"call": partial(_call, answer, ours.crops)} for answer in (theirs.answer, ours.answer))
+            (difference,), _ = compare(first, second, 1, pairs)
+            found[theirs.name] = difference.ratio
+        else:
+            a, b = ([float(np.median(one.rounds_ns[turn])) for turn in turns] for one in (other, each))
+            found[theirs.name] = paired_ratio(a, b)
     return found
+
+
+def _call(answer: Answer, crops: Pixels, _: int) -> object:
+    return answer(crops)
 
 
 def _middle(values: Sequence[float]) -> float:

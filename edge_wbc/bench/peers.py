@@ -121,13 +121,16 @@ def parse_trtexec(text: str) -> Told:
     return Told(figures["latency median"], figures.get("latency mean"), rate, figures, settings)
 
 
-def openvino_loop(graph: Path, shape: tuple[int, ...], threads: int, hint: str) -> Answer:
-    """The graph compiled for this very shape; the crops are set and one request runs."""
+def openvino_loop(graph: Path, shape: tuple[int, ...], threads: int, hint: str, fixed: bool = True) -> Answer:
+    """The crops are set and one request runs, as in benchmark_app's loop.
+
+    :param fixed: whether the graph is compiled for this shape, or for any number of crops.
+    """
     import openvino
 
     core = openvino.Core()
     model = core.read_model(graph)
-    model.reshape(list(shape))
+    model.reshape(list(shape) if fixed else [-1, *shape[1:]])
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
         "PERFORMANCE_HINT": "LATENCY",

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.bench.machine import Machine, State
-from edge_wbc.bench.statistics import Interval, Summary, median_interval, summary
+from edge_wbc.bench.statistics import Interval, Summary, summary, time_interval
 from edge_wbc.bench.trust import Doubt
 from edge_wbc.errors import InputRefused, reason
 from edge_wbc.files import write_whole
@@ -166,7 +166,7 @@ def measured(
         "ms",
         "lower",
         medians,
-        median_interval(medians),
+        time_interval(medians),
         summary(everything / 1e6),
         pack(everything),
         tuple(map(len, rounds)),

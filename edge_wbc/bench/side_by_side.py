@@ -33,7 +33,6 @@ WRONG = 0.01
 """How often, at most, equal things may be called different, all stages together."""
 SMALLEST = 0.02
 """A smaller difference is not told: where code and data happen to lie in memory can make as much."""
-_OWN = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 ORDERS = ((0, 1, 1, 0), (1, 0, 0, 1))
 
 
@@ -148,13 +147,13 @@ class _Calls:
     def _time(self, work: Work, number: int) -> int:
         least = 0
         for _ in range(AGAIN):
-            switches = resource.getrusage(_OWN).ru_nivcsw
+            switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
             started = time.perf_counter_ns()
             work(number)
             took = time.perf_counter_ns() - started
             least = min(took, least or took)
             self.made += 1
-            if resource.getrusage(_OWN).ru_nivcsw == switches:
+            if resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw == switches:
                 break
             self.interrupted += 1
         return least

@@ -98,6 +98,14 @@ def median_interval(values: Sequence[float] | Floats, confidence: float = CONFID
     return Interval(middle, None, None) if reach is None else Interval(middle, middle - reach, middle + reach)
 
 
+def time_interval(values: Sequence[float] | Floats, confidence: float = CONFIDENCE) -> Interval:
+    """The same of what is always above 0, by its logarithm: no end is below 0.
+
+    :raises ValueError: no values.
+    """
+    return _exponential(*_median(np.log(np.asarray(values, float)), confidence))
+
+
 def paired_ratio(
     first: Sequence[float] | Floats, second: Sequence[float] | Floats, confidence: float = CONFIDENCE
 ) -> Interval:

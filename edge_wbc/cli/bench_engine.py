@@ -138,7 +138,7 @@ def _tables(found: Result) -> None:
     for row in found.rows:
         for name, ratio in row.ratios.items():
             other = rows[name]
-            if row.peer or row.median is None or other.median is None:
+            if row.median is None or other.median is None:
                 continue
             interval = "–" if ratio.low is None else f"{ratio.low:.3f}–{ratio.high:.3f}"
             apart = f"{1000 * (row.median.value - other.median.value):+.0f}"
@@ -151,8 +151,8 @@ def _tables(found: Result) -> None:
     say(f"{settings['threads']} thread, {settings['rounds']} rounds in turn, {settings['seconds']:g} s of each or more")
     say("p50 to p99.9: nearest rank of all calls, from crops in memory to probabilities in memory; –: too few calls")
     say("  to tell; a program that runs beside tells its median and no more. No CPU engine copies crops to a device")
-    say("ratio: median over the rounds, both medians from the same round. quickest: of the quickest call of all, which")
-    say("  other programs disturb least")
+    say("ratio: to a loop, call by call, interrupted calls taken again; to a program, medians of the same round")
+    say("  apart: of the medians of the rounds. quickest: of the quickest call of all, which others disturb least")
     say("far out: calls more than 3 interquartile ranges above the third quartile; they are in every figure")
     say("crops/s: all crops ÷ the time of all calls. hint: what the engine computes in where the graph leaves it open")
     say("agree: of the 64 golden crops, named as ONNX Runtime names them on the same graph. least recall: of the")

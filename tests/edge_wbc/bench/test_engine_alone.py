@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 
 import numpy as np
 import pytest
@@ -77,6 +78,22 @@ def test_ratios_are_of_the_same_rounds_and_to_peers_of_the_same_group_only():
     assert rows["app"].least == 0.5
 
 
+def test_beside_a_loop_in_this_process_an_engine_is_taken_call_by_call():
+    def busy(share):
+        def answer(crops):
+            end = time.thread_time_ns() + round(share * 200_000)
+            while time.thread_time_ns() < end:
+                pass
+
+        return answer
+
+    ours = contender("ours", busy(1.2), peer=False)
+    row, loop = measure([ours, contender("loop", busy(1.0))], 1, 0.001)
+    assert row.ratios["loop"].value == pytest.approx(1.2, abs=0.1)
+    assert row.ratios["loop"].low is not None, "one round has no interval, many calls in turn have"
+    assert loop.ratios == {}
+
+
 @pytest.fixture(scope="module")
 def small():
     return load_model("leukonet-int8")
@@ -106,11 +123,12 @@ def test_of_a_model_its_engine_and_peers_take_turns(small, judge, monkeypatch):
     assert [one.what["engine"] for one in found] == [
         "openvino",
         "openvino loop",
+        "openvino loop, fixed shape",
         "benchmark_app",
         "benchmark_app, fixed shape",
         "onnxruntime loop",
     ]
-    assert [one.peer for one in found] == [False, True, True, True, True]
+    assert [one.peer for one in found] == [False, True, True, True, True, True]
     assert {one.group for one in found} == {("leukonet-int8", "f32", "8")}
     assert found[0].crops.shape == (8, 64, 64, 3)
     monkeypatch.setattr(contenders.peers, "program", lambda name: None)

@@ -11,6 +11,7 @@ from edge_wbc.bench.statistics import (
     percentile,
     student,
     summary,
+    time_interval,
     unpaired_ratio,
 )
 
@@ -64,6 +65,12 @@ def test_the_interval_of_a_median_holds_it_about_as_often_as_it_says(persistence
     rng = np.random.default_rng(1)
     held = sum(median_interval(autocorrelated(rng, 80, persistence)).holds(0) for _ in range(150))
     assert 0.88 <= held / 150 <= 0.99
+
+
+def test_the_interval_of_a_time_is_never_below_nothing():
+    wild = [0.1, 0.2, 30.0, 40.0, 0.1, 50.0, 0.3]
+    assert median_interval(wild).low < 0 < time_interval(wild).low < time_interval(wild).value
+    assert time_interval([1.0]) == (1.0, None, None)
 
 
 def test_fewer_than_five_rounds_have_no_interval():
