@@ -15,7 +15,7 @@ from edge_wbc.types import Cell, Pixels
 from edge_wbc.vision import lobes, red_cells
 from edge_wbc.vision.lobes import Blob, cell_around
 from edge_wbc.vision.one_cell import locate_one
-from edge_wbc.vision.stain import ZERO, Grey, Stained, red_response, reduced, stained
+from edge_wbc.vision.stain import ZERO, Grey, Stained, red_response, reduced, scale_of, stained
 
 __all__ = ["locate", "locate_one"]
 
@@ -45,19 +45,20 @@ FINER = 2.0
 _DISC = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
 
-def locate(pixels: Pixels) -> list[Cell]:
+def locate(pixels: Pixels, small: Pixels | None = None) -> list[Cell]:
     """The white cells of a field, the most prominent first.
 
     :param pixels: (height, width, 3) uint8 BGR, any size.
+    :param small: the same reduced, where that is at hand.
     """
-    finer = 1.0
-    while True:
-        small, scale = reduced(pixels, finer)
-        image = stained(small)
-        red_cell_px = red_cells.diameter(image)
-        if scale == 1 or red_cell_px is None or red_cell_px >= SMALL_RED_CELL_PX:
-            break
+    finer, scale = 1.0, scale_of(pixels)
+    image = stained(reduced(pixels) if small is None else small)
+    red_cell_px = red_cells.diameter(image)
+    while scale < 1 and red_cell_px is not None and red_cell_px < SMALL_RED_CELL_PX:
         finer *= FINER
+        scale = scale_of(pixels, finer)
+        image = stained(reduced(pixels, finer))
+        red_cell_px = red_cells.diameter(image)
     smallest = SMALLEST_PX if red_cell_px is None else min(SMALLEST_PX, OF_RED_CELL * red_cell_px)
     blobs = [blob for blob in _blobs(image, red_cell_px) if blob.area >= np.pi / 4 * smallest**2]
     if not blobs:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edge_wbc.types import Box, Cell, Pixels
 from edge_wbc.vision.lobes import JOIN_GAP, Blob, cell_around
-from edge_wbc.vision.stain import WHITE, Grey, reduced
+from edge_wbc.vision.stain import WHITE, Grey, reduced, scale_of
 
 RED_WEIGHT = 0.15
 """How much darkness in red counts beside colour."""
@@ -29,13 +29,15 @@ _GRID = (24, 32)
 _SMALL_KERNEL = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
 
-def locate_one(pixels: Pixels) -> Cell:
+def locate_one(pixels: Pixels, small: Pixels | None = None) -> Cell:
     """The cell of an image that shows exactly one: the best near the centre, or the centred square if none is found.
 
     :param pixels: (height, width, 3) uint8 BGR, any size.
+    :param small: the same reduced, where that is at hand.
     """
     height, width = pixels.shape[:2]
-    blobs, scale = _blobs(pixels)
+    scale = scale_of(pixels)
+    blobs = _blobs(reduced(pixels) if small is None else small)
     if not blobs:
         side = min(height, width)
         return Cell(Box((width - side) // 2, (height - side) // 2, side, side), 0.0)
@@ -48,8 +50,8 @@ def locate_one(pixels: Pixels) -> Cell:
     return cell_around(max(blobs, key=rank), scale, pixels)
 
 
-def _blobs(pixels: Pixels) -> tuple[list[Blob], float]:
-    response, scale = _response(pixels)
+def _blobs(small: Pixels) -> list[Blob]:
+    response = _response(small)
     otsu, _ = cv2.threshold(response, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     threshold = max(otsu, FLOOR, OF_BRIGHTEST * float(response.max()))
     _, mask = cv2.threshold(response, threshold, 255, cv2.THRESH_BINARY)
@@ -65,19 +67,18 @@ def _blobs(pixels: Pixels) -> tuple[list[Blob], float]:
             place = np.s_[top : top + height, left : left + width]
             contrast = cv2.mean(response[place], mask[place])[0]
             blobs.append(Blob(left, top, left + width, top + height, area, contrast, 0.0))
-    return _join_lobes(blobs), scale
+    return _join_lobes(blobs)
 
 
-def _response(pixels: Pixels) -> tuple[Grey, float]:
-    """How much each pixel of the working image looks like a stained nucleus; its scale."""
-    small, scale = reduced(pixels)
+def _response(small: Pixels) -> Grey:
+    """How much each pixel of the working image looks like a stained nucleus."""
     flat = cv2.divide(small, _background(small), scale=WHITE)
     blue, green, red = cv2.split(flat)
     magenta = cv2.subtract(cv2.min(blue, red), green)
     colour = cv2.add(magenta, cv2.subtract(blue, green))
     darkness = cv2.subtract(np.full_like(red, WHITE), red)
     response = cv2.addWeighted(darkness, RED_WEIGHT, colour, 1.0, 0.0)
-    return cv2.GaussianBlur(response, (5, 5), 0), scale
+    return np.asarray(cv2.GaussianBlur(response, (5, 5), 0), np.uint8)
 
 
 def _background(small: Pixels) -> Pixels:

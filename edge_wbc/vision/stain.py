@@ -38,8 +38,8 @@ TWICE = 2.0
 LEAST_RESPONSE = 4
 """Of red cells, when classes are compared: below is noise."""
 MOST_RED = 40
-"""No red cell responds more, in units: what does is nuclei with no red cell around. The most seen, of four laboratories'
-slides and the simulated magenta: 41."""
+"""No red cell responds more, in units: what does is nuclei with no red cell around. The most seen, of four
+laboratories' slides and the simulated magenta: 41."""
 FEW = 30
 """Places (one in nine pixels) in a class of red cells; with fewer they are not told apart."""
 
@@ -62,17 +62,26 @@ class Stained(NamedTuple):
     """Green density, in units, from which on a place belongs to some cell's body."""
 
 
-def reduced(pixels: Pixels, finer: float = 1.0) -> tuple[Pixels, float]:
-    """The working image of a frame, and its scale: working pixels to a frame's pixel, at most 1.
+def scale_of(pixels: Pixels, finer: float = 1.0) -> float:
+    """Pixels of the working image to a pixel of the frame, at most 1.
 
     :param finer: so many times the usual scale.
     """
-    height, width = pixels.shape[:2]
-    scale = min(1.0, finer * max(WORKING_LENGTH_PX / max(height, width), SMALLEST_SCALE))
+    longer: int = max(pixels.shape[:2])
+    return min(1.0, finer * max(WORKING_LENGTH_PX / longer, SMALLEST_SCALE))
+
+
+def reduced(pixels: Pixels, finer: float = 1.0) -> Pixels:
+    """The working image of a frame; the frame itself where it is small enough.
+
+    :param finer: see :func:`scale_of`.
+    """
+    scale = scale_of(pixels, finer)
     if scale == 1:
-        return pixels, scale
+        return pixels
+    height, width = pixels.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8), scale
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def stained(small: Pixels) -> Stained:
