@@ -143,11 +143,12 @@ def test_five_hundred_cells_of_forty_pixels_in_one_frame(draw_field: Callable[..
     assert len(match(found, known, at=0.3)) == len(known) == len(found)
 
 
-def test_cells_of_thirty_pixels_are_found_in_a_small_frame(draw_field: Callable[..., Pixels]) -> None:
-    """Nuclei of 15 pixels among red cells of 10: platelets elsewhere."""
+def test_cells_of_thirty_pixels_are_found(draw_field: Callable[..., Pixels]) -> None:
+    """Nuclei of 15 pixels among red cells of 10, in a large frame too small for the usual working image."""
     field = draw_field([NUCLEUS])
     small = np.asarray(cv2.resize(field, (160, 120), interpolation=cv2.INTER_AREA), np.uint8)
     assert len(locate(np.tile(small, (4, 4, 1)))) == 16
+    assert len(locate(np.tile(small, (9, 12, 1)))) == 108
 
 
 @pytest.mark.parametrize("stain", ["usual", "magenta"])
@@ -169,10 +170,11 @@ def test_touching_cells_are_parted() -> None:
 
 
 def test_debris_is_no_cell(draw_field: Callable[..., Pixels]) -> None:
-    """Black dust, brown pigment, grey fibres, and crumbs of stain smaller than a platelet."""
+    """Black dust, brown pigment, a clump of red cells, a grey fibre, and crumbs of stain smaller than a platelet."""
     field = draw_field([NUCLEUS])
     cv2.circle(field, (120, 120), 25, (20, 20, 20), cv2.FILLED, cv2.LINE_AA)
     cv2.circle(field, (220, 380), 22, (40, 70, 110), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(field, (540, 250), 25, (86, 45, 150), cv2.FILLED, cv2.LINE_AA)
     cv2.line(field, (30, 300), (200, 330), (120, 120, 120), 6, cv2.LINE_AA)
     for x, y in ((500, 60), (520, 400), (80, 430), (300, 60)):
         cv2.circle(field, (x, y), 6, (140, 45, 105), cv2.FILLED, cv2.LINE_AA)
@@ -185,3 +187,11 @@ def test_a_reduced_frame_at_hand_changes_nothing(draw_field: Callable[..., Pixel
     field = draw_field([NUCLEUS])
     assert locate(field, reduced(field)) == locate(field)
     assert locate_one(field, reduced(field)) == locate_one(field)
+
+
+def test_platelets_alone_are_no_cells(draw_field: Callable[..., Pixels]) -> None:
+    """Less than half as wide as the red cells around them."""
+    field = draw_field([])
+    for x, y in ((500, 60), (520, 400), (80, 430), (300, 60)):
+        cv2.circle(field, (x, y), 8, (140, 45, 105), cv2.FILLED, cv2.LINE_AA)
+    assert locate(field) == []
