@@ -164,7 +164,7 @@ def test_cells_of_a_simulated_slide_whatever_its_red_cells_look_like(stain: str)
 
 
 def test_touching_cells_are_parted() -> None:
-    """Of 40 in pairs 0.9 are; the others lie so that their nuclei seem lobes of one."""
+    """Most of 40 in pairs; the others lie so that their nuclei seem lobes of one."""
     matched = sum(len(match([cell.box for cell in locate(pixels)], boxes, at=0.3)) for pixels, boxes in pairs(11, 20))
     assert matched >= 34
 
