@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_wbc.types import Box, Pixels
+from edge_wbc.sources.base import open_source
+from edge_wbc.types import Box, Frame, Pixels
 from edge_wbc.vision.geometry import iou, match
 from edge_wbc.vision.locate import locate, locate_one
+from edge_wbc.vision.stain import reduced
+from training.touching import pairs
 
 SIZES = [(320, 240), (640, 480), (1280, 960), (3840, 2160)]
 NUCLEUS = Box(370, 150, 60, 60)
@@ -107,3 +110,77 @@ def discs(colour: tuple[int, int, int]) -> Pixels:
 )
 def test_only_what_is_stained_like_a_nucleus_is_a_cell(colour: tuple[int, int, int], cells: int) -> None:
     assert len(locate(discs(colour))) == cells
+
+
+def at_every_place(field: Pixels, size: tuple[int, int]) -> tuple[Pixels, list[Box]]:
+    """The field reduced to ``size`` side by side until 4K is full, and where its corners lie."""
+    small = np.asarray(cv2.resize(field, size, interpolation=cv2.INTER_AREA), np.uint8)
+    across, down = 3840 // size[0], 2160 // size[1]
+    corners = [Box(x * size[0], y * size[1], 0, 0) for y in range(down) for x in range(across)]
+    return np.tile(small, (down, across, 1)), corners
+
+
+def test_five_hundred_cells_of_forty_pixels_in_one_frame(draw_field: Callable[..., Pixels]) -> None:
+    """Nuclei of 20 pixels among red cells of 13."""
+    nuclei = [NUCLEUS, Box(100, 300, 60, 60), Box(480, 330, 60, 60)]
+    pixels, corners = at_every_place(draw_field(nuclei), (213, 160))
+    known = [
+        Box(corner.xmin + box.xmin // 3, corner.ymin + box.ymin // 3, 20, 20) for corner in corners for box in nuclei
+    ]
+    found = [cell.box for cell in locate(pixels)]
+    assert len(known) > 500
+    assert len(match(found, known, at=0.3)) == len(known) == len(found)
+
+
+def test_cells_of_thirty_pixels_are_found(draw_field: Callable[..., Pixels]) -> None:
+    """Nuclei of 15 pixels among red cells of 10, in a large frame too small for the usual working image."""
+    field = draw_field([NUCLEUS])
+    small = np.asarray(cv2.resize(field, (160, 120), interpolation=cv2.INTER_AREA), np.uint8)
+    assert len(locate(np.tile(small, (4, 4, 1)))) == 16
+    assert len(locate(np.tile(small, (9, 12, 1)))) == 108
+
+
+@pytest.mark.parametrize("stain", ["usual", "magenta"])
+def test_cells_of_a_simulated_slide_whatever_its_red_cells_look_like(stain: str) -> None:
+    known = matched = found = 0
+    for frame in open_source(f"smear://?seed=7&cells=25&stain={stain}").frames():
+        assert isinstance(frame, Frame)
+        boxes = [cell.box for cell in locate(frame.pixels)]
+        truth = [cell.box for cell in frame.truth or ()]
+        matched += len(match(boxes, truth, at=0.3))
+        known, found = known + len(truth), found + len(boxes)
+    assert (known, matched / known, matched / max(1, found)) == (25, 1, 1)
+
+
+def test_touching_cells_are_parted() -> None:
+    """Most of 40 in pairs; the others lie so that their nuclei seem lobes of one."""
+    matched = sum(len(match([cell.box for cell in locate(pixels)], boxes, at=0.3)) for pixels, boxes in pairs(11, 20))
+    assert matched >= 34
+
+
+def test_debris_is_no_cell(draw_field: Callable[..., Pixels]) -> None:
+    """Black dust, brown pigment, a clump of red cells, a grey fibre, and crumbs of stain smaller than a platelet."""
+    field = draw_field([NUCLEUS])
+    cv2.circle(field, (120, 120), 25, (20, 20, 20), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(field, (220, 380), 22, (40, 70, 110), cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(field, (540, 250), 25, (86, 45, 150), cv2.FILLED, cv2.LINE_AA)
+    cv2.line(field, (30, 300), (200, 330), (120, 120, 120), 6, cv2.LINE_AA)
+    for x, y in ((500, 60), (520, 400), (80, 430), (300, 60)):
+        cv2.circle(field, (x, y), 6, (140, 45, 105), cv2.FILLED, cv2.LINE_AA)
+    cells = locate(field)
+    assert len(cells) == 1
+    assert iou(cells[0].box, NUCLEUS) > 0.5
+
+
+def test_a_reduced_frame_at_hand_changes_nothing(draw_field: Callable[..., Pixels]) -> None:
+    field = draw_field([NUCLEUS])
+    assert locate(field, reduced(field)) == locate(field)
+    assert locate_one(field, reduced(field)) == locate_one(field)
+
+
+def test_platelets_alone_are_no_cells(draw_field: Callable[..., Pixels]) -> None:
+    """Less than half as wide as the red cells around them."""
+    field = draw_field([])
+    for x, y in ((500, 60), (520, 400), (80, 430), (300, 60)):
+        cv2.circle(field, (x, y), 8, (140, 45, 105), cv2.FILLED, cv2.LINE_AA)
+    assert locate(field) == []
