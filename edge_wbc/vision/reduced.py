@@ -31,7 +31,8 @@ def reduced(pixels: Pixels) -> Pixels:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = pixels
     while small.shape[1] >= 2 * size[0] and not (small.shape[0] % 2 or small.shape[1] % 2):
-        # exact halves first: a third of the time of a quarter at once, two grey levels beside it at most
+        # exact halves first: a third of the time of a quarter at once. One grey level beside it, a few where what is
+        # left to do is no whole number.
         small = np.asarray(cv2.resize(small, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     if small.shape[1::-1] != size:
         small = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_AREA))
