@@ -12,7 +12,7 @@ from edge_wbc.sources.base import open_source
 from edge_wbc.types import Box, Frame, Pixels
 from edge_wbc.vision.geometry import iou, match
 from edge_wbc.vision.locate import locate, locate_one
-from edge_wbc.vision.stain import reduced
+from edge_wbc.vision.reduced import reduced
 from training.touching import pairs
 
 SIZES = [(320, 240), (640, 480), (1280, 960), (3840, 2160)]
