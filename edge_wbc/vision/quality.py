@@ -83,7 +83,7 @@ class Quality:
 
 
 def measure(pixels: Pixels, *, motion: bool = True) -> Quality:
-    """Measure a frame: about half as long as locating takes.
+    """Measure a frame: about as long as locating takes, without ``motion`` half of that.
 
     :param pixels: (height, width, 3) uint8 BGR, any size; reduced is as good.
     """
