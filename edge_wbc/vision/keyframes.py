@@ -16,7 +16,7 @@ from edge_wbc.vision.motion import Grey, View, view
 THUMB_LENGTH_PX, THUMB_QUALITY = 160, 85
 """The longer side of the colour image kept for the mosaic, and its quality as a JPEG: 4 kB of a smear, less than its
 raw pixels at 64; cells are some 15 to 25 pixels across in it."""
-MOST_BYTES = 64 << 20
+MOST_BYTES = 32 << 20
 """Of images; above it crowded places are thinned, then those not visited for longest lose their images."""
 THINNED_TO = 0.85
 """Of ``MOST_BYTES``: thinning takes a while, so it is done rarely."""

@@ -64,7 +64,8 @@ def test_of_a_shipped_graph_every_multiply_accumulate_is_found(name, monkeypatch
     assert all(one.ms > 0 for one in found.layers if one.macs > 10**6)
     assert {one.precision for one in found.layers if one.macs > 10**6} == {"f32" if name == "leukonet" else "int8"}
     assert all(one.bound_ms(found.peaks) > 0 for one in found.layers)
-    assert max(one.macs / one.ms * 1000 for one in found.layers if one.ms) <= max(found.peaks.macs_per_s.values())
+    quickest = max(one.macs / one.ms * 1000 for one in found.layers if one.ms)
+    assert quickest <= max(found.peaks.macs_per_s.values()) * (1 + 1e-9)
 
 
 def test_a_copys_rate_counts_what_is_read_and_written():
