@@ -131,14 +131,6 @@ def test_what_is_missing_is_one_line(script: str, line: str, child: Callable[[st
 HEADLESS = "GUI:                           NONE" in cv2.getBuildInformation()
 
 
-@pytest.mark.skipif(HEADLESS or "DISPLAY" not in os.environ, reason="no display, or an OpenCV without windows")
-def test_a_real_window_on_a_display(edge_wbc_command) -> None:
-    done = edge_wbc_command(
-        "run", "smear://?cells=2&fps=60&path=raster", "--limit", "60", "--window", "--no-record", "--json"
-    )
-    assert (done.code, done.err, done.json["frames"]) == (0, "", 60)
-
-
 @pytest.mark.skipif(not HEADLESS, reason="this OpenCV has windows")
 def test_the_headless_opencv_is_told_of(edge_wbc_command) -> None:
     done = edge_wbc_command("run", "smear://?cells=2", "--window", "--no-record", "--json")
