@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -156,18 +157,29 @@ def _compile(
                 cancelled=cancelled,
             )
 
-    with ThreadPoolExecutor(1, thread_name_prefix="edge-wbc build") as pool:
-        try:
-            future = pool.submit(work)
-            while not future.done():  # a thread that waits for good may not hear a signal given to another thread
-                wait([future], LISTEN_S)
-            compiled = future.result()
-        except KeyboardInterrupt:
-            cancelled.set()
-            raise
-    if compiled is None:
+    with _ctrl_c_sets(cancelled), ThreadPoolExecutor(1, thread_name_prefix="edge-wbc build") as pool:
+        future = pool.submit(work)
+        while not future.done():  # a thread that waits for good may not hear a signal given to another thread
+            wait([future], LISTEN_S)
+        compiled = future.result()
+    if compiled is None or cancelled.is_set():
         raise KeyboardInterrupt
     return compiled
+
+
+@contextmanager
+def _ctrl_c_sets(cancelled: threading.Event) -> Iterator[None]:
+    """In place of KeyboardInterrupt, which is lost if it is raised in a finaliser. Without effect in other threads than
+    the main one, and where Ctrl-C is ignored."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: cancelled.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _group(trt: Any, place: Place, compiled: Compiled, workspace: int) -> EngineGroup:
