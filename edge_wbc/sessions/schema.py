@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from edge_wbc.errors import EnvironmentMissing, SessionError
@@ -165,9 +166,9 @@ def lock(folder: Path) -> int:
     :raises OSError: the folder can't be written.
     :raises EnvironmentMissing: the system has no such locks.
     """
-    flock = _flock()
+    fcntl = _fcntl()
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    flock(descriptor, "EX")  # at most `running` looks at it now
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # at most `running` looks at it now
     return descriptor
 
 
@@ -177,10 +178,10 @@ def try_lock(folder: Path) -> int | None:
     :raises OSError: the folder can't be written.
     :raises EnvironmentMissing: the system has no such locks.
     """
-    flock = _flock()
+    fcntl = _fcntl()
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        flock(descriptor, "EX", "NB")
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return None
@@ -192,13 +193,13 @@ def running(folder: Path) -> bool:
 
     :raises EnvironmentMissing: the system has no such locks.
     """
-    flock = _flock()
+    fcntl = _fcntl()
     try:
         descriptor = os.open(folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        flock(descriptor, "SH", "NB")
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
@@ -206,22 +207,15 @@ def running(folder: Path) -> bool:
     return False
 
 
-def _flock() -> Callable[..., None]:
-    """``fcntl.flock``, which takes the names of its flags.
-
-    :raises EnvironmentMissing: not on this system.
-    """
+def _fcntl() -> ModuleType:
+    """:raises EnvironmentMissing: not on this system."""
     try:
         import fcntl
     except ImportError:  # Windows
         raise EnvironmentMissing(
             "recorded sessions need the file locks of Linux; record and read them there, run with --no-record here"
         ) from None
-
-    def flock(descriptor: int, *how: str) -> None:
-        fcntl.flock(descriptor, sum(getattr(fcntl, f"LOCK_{name}") for name in how))
-
-    return flock
+    return fcntl
 
 
 @contextmanager

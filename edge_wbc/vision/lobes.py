@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from edge_wbc.types import Box, Cell, Pixels
+from edge_wbc.vision.geometry import part_shared
 from edge_wbc.vision.stain import Grey
 
 JOIN_GAP = 0.15
@@ -54,6 +56,10 @@ class Blob(NamedTuple):
     def length(self) -> int:
         return max(self.right - self.left, self.bottom - self.top)
 
+    @property
+    def box(self) -> Box:
+        return Box(self.left, self.top, self.right - self.left, self.bottom - self.top)
+
 
 def cell_around(blob: Blob, scale: float, pixels: Pixels) -> Cell:
     """The cell of a nucleus: its box in a frame that was brought to ``scale``, its contrast for a score."""
@@ -87,7 +93,7 @@ def part(mask: Grey, red_cell_px: float) -> list[Grey]:
     :param mask: of one blob, filled, 0 or 255, with a clear border.
     :returns: masks like it, one a nucleus; one only where nothing is to be parted.
     """
-    least = PART * _disc(red_cell_px)
+    least = PART * disc(red_cell_px)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     deepest = float(depth.max())
     for neck in NECKS:
@@ -99,17 +105,20 @@ def part(mask: Grey, red_cell_px: float) -> list[Grey]:
         around = np.where(np.isin(cores, deep), 0, 255).astype(np.uint8)
         _, nearest = cv2.distanceTransformWithLabels(around, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_CCOMP)
         parts = [np.where(nearest == core, mask, 0).astype(np.uint8) for core in range(1, len(deep) + 1)]
-        if min(cv2.countNonZero(one) for one in parts) >= least and not _overlap([_box(one) for one in parts]):
+        if min(cv2.countNonZero(one) for one in parts) >= least and not _overlap(
+            [Box(*cv2.boundingRect(one)) for one in parts]
+        ):
             return parts
     return [mask]
 
 
-def may_be_two(area: float, red_cell_px: float | None) -> bool:
+def may_be_two(area: float, red_cell_px: float) -> bool:
     """Whether a blob is so large that it is worth asking :func:`part`."""
-    return red_cell_px is not None and area >= TWO * _disc(red_cell_px)
+    return area >= TWO * disc(red_cell_px)
 
 
-def _disc(diameter: float) -> float:
+def disc(diameter: float) -> float:
+    """Its area."""
     return float(np.pi / 4 * diameter**2)
 
 
@@ -132,9 +141,9 @@ def _are_one(a: Blob, b: Blob, red_cell_px: float | None) -> bool:
         return True
     length = _both(a, b).length
     red_cells = length / red_cell_px
-    if _overlap([a[:4], b[:4]]):
+    if _overlap([a.box, b.box]):
         return red_cells <= LONGEST or length == max(a.length, b.length)
-    two_nuclei = min(a.area, b.area) > FULL * _disc(red_cell_px)
+    two_nuclei = min(a.area, b.area) > FULL * disc(red_cell_px)
     return red_cells <= (LONG if two_nuclei else LONGEST)
 
 
@@ -151,17 +160,6 @@ def _both(a: Blob, b: Blob) -> Blob:
     )
 
 
-def _box(mask: Grey) -> tuple[int, int, int, int]:
-    x, y, width, height = cv2.boundingRect(mask)
-    return x, y, x + width, y + height
-
-
-def _overlap(boxes: Sequence[tuple[int, int, int, int]]) -> bool:
+def _overlap(boxes: Sequence[Box]) -> bool:
     """Whether any two boxes lie more over than beside each other."""
-    for i, a in enumerate(boxes):
-        for b in boxes[:i]:
-            across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-            smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
-            if across > 0 and down > 0 and across * down > ONE_IN_THE_OTHER * smaller:
-                return True
-    return False
+    return any(part_shared(a, b) > ONE_IN_THE_OTHER for a, b in combinations(boxes, 2))

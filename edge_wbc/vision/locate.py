@@ -62,11 +62,11 @@ def locate(pixels: Pixels, small: Pixels | None = None) -> list[Cell]:
         red_cell_px = red_cells.diameter(image)
     scale = scale_of(pixels, finer)
     smallest = SMALLEST_PX if red_cell_px is None else min(SMALLEST_PX, OF_RED_CELL * red_cell_px)
-    blobs = [blob for blob in _blobs(image, red_cell_px) if blob.area >= np.pi / 4 * smallest**2]
+    blobs = [blob for blob in _blobs(image, red_cell_px) if blob.area >= lobes.disc(smallest)]
     if not blobs:
         return []
     blobs.sort(key=lambda blob: blob.prominence, reverse=True)
-    most = np.inf if red_cell_px is None else MOST_RED_CELLS * np.pi / 4 * red_cell_px**2
+    most = np.inf if red_cell_px is None else MOST_RED_CELLS * lobes.disc(red_cell_px)
     limit = OF_BEST * max(blob.contrast * min(blob.area, most) ** 0.5 for blob in blobs)
     return [cell_around(blob, scale, pixels) for blob in blobs if blob.prominence >= limit]
 
