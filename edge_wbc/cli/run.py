@@ -92,7 +92,6 @@ def run(
     smear://?seed=1 (simulated).
     """
     from edge_wbc.cli.screen import screen
-    from edge_wbc.cli.window import View, window
     from edge_wbc.pipeline import Pipeline
     from edge_wbc.sessions.recorder import Recorder
     from edge_wbc.sessions.schema import default_place
@@ -119,7 +118,11 @@ def run(
                 quota_bytes=round(record_quota * 1e9),
             )
             sinks.append(recorder)
-        view = View() if windowed else None
+        view = None
+        if windowed:
+            from edge_wbc.cli.window import View, window
+
+            view = View()
         pipeline = Pipeline(
             opened,
             loaded,
