@@ -19,7 +19,7 @@ raw pixels at 64; cells are some 15 to 25 pixels across in it."""
 GREY_QUALITY = 90
 """Of the image that frames are compared with, as a JPEG: a third of its bytes, and frames lie within 0.003 pixels of
 where they lie by the pixels themselves."""
-MOST_BYTES = 16 << 20
+MOST_BYTES = 12 << 20
 """Of images; above it crowded places are thinned, then those not visited for longest lose their images."""
 THINNED_TO = 0.85
 """Of ``MOST_BYTES``: thinning takes a while, so it is done rarely."""
