@@ -92,7 +92,7 @@ def test_what_is_not_understood_is_said(parse):
 
 def test_a_program_that_fails_says_why(tmp_path, model):
     command = tmp_path / "benchmark_app"
-    command.write_text("#!/bin/sh\necho \"[ ERROR ] no such device, CI=$CI\"\nexit 1\n")
+    command.write_text('#!/bin/sh\necho "[ ERROR ] no such device, CI=$CI"\nexit 1\n')
     command.chmod(0o755)
     said = r"benchmark_app failed \(\[ ERROR \] no such device, CI=true\)"  # or it sends usage data
     with pytest.raises(EnvironmentMissing, match=said):
