@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -34,6 +34,9 @@ SETTINGS = ("INFERENCE_NUM_THREADS", "INFERENCE_PRECISION_HINT", "ENABLE_CPU_PIN
 """What is kept of what a program says of its settings."""
 
 
+_Rounds = Mapping[int, Sequence[int]]
+
+
 @dataclass(slots=True)
 class _Taken:
     """What a contender has so far."""
@@ -41,6 +44,8 @@ class _Taken:
     contender: Contender
     rounds_ns: dict[int, list[int]] = field(default_factory=dict)
     """By round; a program's own median stands alone."""
+    inside_ns: dict[int, list[int]] = field(default_factory=dict)
+    """By round, what of each call the engine's request took, where it tells."""
     enqueue_ns: list[int] = field(default_factory=list)
     heard: list[Told] = field(default_factory=list)
     power_mw: list[dict[str, float]] = field(default_factory=list)
@@ -49,7 +54,7 @@ class _Taken:
 
     def guarded(self, step: Callable[[], object]) -> None:
         """Once a step has failed no other is tried."""
-        if self.error:
+        if self.error or self.contender.absent:
             return
         try:
             step()
@@ -83,7 +88,15 @@ def measure(
         done()
         progress(turn + 1)
     pairs = CALL_BY_CALL_ROUNDS if turn_s else 0
-    return [replace(_row(each), ratios=_ratios(each, taken, pairs), peer=each.contender.peer) for each in taken]
+    return [
+        replace(
+            _row(each),
+            ratios=_ratios(each, taken, pairs),
+            request_ratios=_requests(each, taken),
+            peer=each.contender.peer,
+        )
+        for each in taken
+    ]
 
 
 def _begin(each: _Taken, seconds: float) -> None:
@@ -102,6 +115,9 @@ def _begin(each: _Taken, seconds: float) -> None:
 def _turn(each: _Taken, taken: Sequence[_Taken], turn: int, turn_s: float, least: int) -> None:
     contender = each.contender
     gc.collect()
+    if contender.timed is not None:
+        each.rounds_ns[turn] = contender.timed(contender.crops, least, turn_s)
+        return
     if contender.program is not None:
         alike = [one for one in taken if one.contender.group == contender.group]
         typical = min((float(np.median(calls)) for one in alike for calls in one.rounds_ns.values()), default=1e6)
@@ -113,6 +129,7 @@ def _turn(each: _Taken, taken: Sequence[_Taken], turn: int, turn_s: float, least
     for _ in range(WARM_UP_CALLS):
         contender.answer(contender.crops)
     calls: list[int] = []
+    inside: list[int] = []
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -127,16 +144,22 @@ def _turn(each: _Taken, taken: Sequence[_Taken], turn: int, turn_s: float, least
                     each.enqueue_ns.append(time.perf_counter_ns() - started)
                     contender.split.collect()
                 calls.append(time.perf_counter_ns() - started)
+                if contender.request_ms is not None:
+                    inside.append(round(1e6 * contender.request_ms()))
     finally:
         if collecting:
             gc.enable()
     each.rounds_ns[turn] = calls
+    if inside:
+        each.inside_ns[turn] = inside
     if meter.mean_mw:
         each.power_mw.append(meter.mean_mw)
 
 
 def _row(each: _Taken) -> Row:
     contender, batch = each.contender, len(each.contender.crops)
+    if contender.absent:
+        return Row(contender.name, contender.what, "ms", "lower", absent=contender.absent)
     rounds = [each.rounds_ns[turn] for turn in sorted(each.rounds_ns)]
     if not each.heard:
         rails = {rail for reading in each.power_mw for rail in reading}
@@ -146,7 +169,7 @@ def _row(each: _Taken) -> Row:
             rounds,
             batch,
             accuracy=each.accuracy,
-            parts={"enqueue": summary(np.array(each.enqueue_ns) / 1e6)} if each.enqueue_ns else {},
+            parts={name: summary(np.array(taken) / 1e6) for name, taken in _parts(each) if taken},
             power_mw={rail: float(np.mean([reading.get(rail, 0.0) for reading in each.power_mw])) for rail in rails},
             error=each.error,
         )
@@ -168,8 +191,13 @@ def _row(each: _Taken) -> Row:
     )
 
 
+def _parts(each: _Taken) -> list[tuple[str, list[int]]]:
+    """By name, what of all calls one part took."""
+    return [("enqueue", each.enqueue_ns), ("request", [took for turn in each.inside_ns.values() for took in turn])]
+
+
 def _ratios(each: _Taken, taken: Sequence[_Taken], pairs: int) -> dict[str, Interval]:
-    """An engine to each of its peers on the same graph with the same hint: call by call where both are in this process,
+    """An engine to each of its peers with the same hint: call by call where both are in this process on the same graph,
     else in the rounds that both came through.
 
     :param pairs: most rounds call by call; none if 0.
@@ -178,16 +206,32 @@ def _ratios(each: _Taken, taken: Sequence[_Taken], pairs: int) -> dict[str, Inte
     for other in taken:
         theirs = other.contender
         turns = sorted(each.rounds_ns.keys() & other.rounds_ns.keys())
-        if ours.peer or not theirs.peer or theirs.group != ours.group or not turns:
+        if not ours.beside(theirs) or not turns:
             continue
-        if pairs and ours.answer and theirs.answer and not each.error and not other.error:
+        alike = ours.group == theirs.group and theirs.timed is None
+        if pairs and alike and ours.answer and theirs.answer and not each.error and not other.error:
             first, second = ({"call": partial(_call, answer, ours.crops)} for answer in (theirs.answer, ours.answer))
             (difference,), _ = compare(first, second, 1, pairs)
             found[theirs.name] = difference.ratio
         else:
-            a, b = ([float(np.median(one.rounds_ns[turn])) for turn in turns] for one in (other, each))
-            found[theirs.name] = paired_ratio(a, b)
+            found[theirs.name] = _of_rounds(other.rounds_ns, each.rounds_ns, turns)
     return found
+
+
+def _requests(each: _Taken, taken: Sequence[_Taken]) -> dict[str, Interval]:
+    """The engine's request alone to what a program tells, which is the same span of each call."""
+    return {
+        other.contender.name: _of_rounds(other.rounds_ns, each.inside_ns, turns)
+        for other in taken
+        if other.contender.program is not None and each.contender.beside(other.contender)
+        if (turns := sorted(each.inside_ns.keys() & other.rounds_ns.keys()))
+    }
+
+
+def _of_rounds(first: _Rounds, second: _Rounds, turns: Sequence[int]) -> Interval:
+    """Second ÷ first by the medians of the same rounds."""
+    a, b = ([float(np.median(each[turn])) for turn in turns] for each in (first, second))
+    return paired_ratio(a, b)
 
 
 def _call(answer: Answer, crops: Pixels, _: int) -> object:

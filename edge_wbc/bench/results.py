@@ -77,12 +77,16 @@ class Row:
     """What a peer said of itself, median over the rounds."""
     ratios: dict[str, Interval] = field(default_factory=dict)
     """To rows of this result, both from the same round: this ÷ that."""
+    request_ratios: dict[str, Interval] = field(default_factory=dict)
+    """To programs that tell no more than their request's time: part ``request`` of this ÷ that."""
     accuracy: Accuracy | None = None
     power_mw: dict[str, float] = field(default_factory=dict)
     peer: bool = False
     """Whether it is no engine of edge-wbc, but what one is held against."""
     error: str = ""
     """What ended it."""
+    absent: str = ""
+    """What is not installed, so that it took no turn."""
 
     @property
     def least(self) -> float | None:
