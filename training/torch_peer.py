@@ -68,9 +68,9 @@ def serve(answer: Callable[[Tensor], Tensor], asked: TextIO, said: TextIO) -> No
 
 
 def _reply(answer: Callable[[Tensor], Tensor], asked: dict[str, Any]) -> dict[str, Any]:
-    flat = np.frombuffer(bytearray(base64.b64decode(asked["crops"])), np.uint8)
-    crops = torch.from_numpy(flat.reshape(asked["shape"]))
     try:
+        flat = np.frombuffer(bytearray(base64.b64decode(asked["crops"])), np.uint8)
+        crops = torch.from_numpy(flat.reshape(asked["shape"]))
         if "least" in asked:
             return {"calls_ns": timed(answer, crops, asked["least"], asked["seconds"])}
         return {"probabilities": answer(crops).tolist()}

@@ -77,8 +77,8 @@ class Row:
     """What a peer said of itself, median over the rounds."""
     ratios: dict[str, Interval] = field(default_factory=dict)
     """To rows of this result, both from the same round: this ÷ that."""
-    request_ratios: dict[str, Interval] = field(default_factory=dict)
-    """To programs that tell no more than their request's time: part ``request`` of this ÷ that."""
+    further_ratios: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    """``quickest``: of each round's least call. ``request``: part ``request`` of this ÷ what a program tells."""
     accuracy: Accuracy | None = None
     power_mw: dict[str, float] = field(default_factory=dict)
     peer: bool = False

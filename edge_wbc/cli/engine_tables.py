@@ -38,11 +38,9 @@ def show(found: Result) -> None:
             if row.median is None or other.median is None:
                 continue
             apart = f"{1000 * (row.median.value - other.median.value):+.0f}"
-            quickest = "–" if row.least is None or not other.least else f"{row.least / other.least:.3f}"
             that = other.what["engine" if other.what["model"] == row.what["model"] else "model"]
-            inside = row.request_ratios.get(name)
-            request = "–" if inside is None else f"{inside.value:.3f} ({_interval(inside)})"
-            beside.add_row(row.name, that, f"{ratio.value:.3f}", _interval(ratio), apart, quickest, request)
+            more = (_both(row.further_ratios.get(kind, {}).get(name)) for kind in ("quickest", "request"))
+            beside.add_row(row.name, that, f"{ratio.value:.3f}", _interval(ratio), apart, *more)
     if beside.row_count:
         console.print(beside)
     settings = found.settings
@@ -54,7 +52,7 @@ def show(found: Result) -> None:
     say("  to tell; a program that runs beside tells its median and no more. No CPU engine copies crops to a device")
     say("ratio: to a loop on the same graph, call by call, interrupted calls taken again; to others, medians of the")
     say("  same round. request: of OpenVINO's request alone, the one span that benchmark_app tells")
-    say("  apart: of the medians of the rounds. quickest: of the quickest call of all, which others disturb least")
+    say("  apart: of the medians of the rounds. quickest: of the quickest call of each, which others disturb least")
     say("far out: calls more than 3 interquartile ranges above the third quartile; they are in every figure")
     say("crops/s: all crops ÷ the time of all calls. hint: what the engine computes in where the graph leaves it open")
     say("agree: of the 64 golden crops, named as ONNX Runtime names them on the same graph. least recall: of the")
@@ -69,6 +67,10 @@ def show(found: Result) -> None:
             say(f"{row.name}: {bound}")
     for doubt in found.doubts:
         say(f"times may be off: {doubt.said}")
+
+
+def _both(ratio: Interval | None) -> str:
+    return "–" if ratio is None else f"{ratio.value:.3f} ({_interval(ratio)})"
 
 
 def _interval(ratio: Interval) -> str:
