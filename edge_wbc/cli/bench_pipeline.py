@@ -85,7 +85,7 @@ def pipeline(
     loaded = [load_model(model) for model in models]
     starts = 1 if smoke else rounds
     if smoke:
-        loaded, rounds, seconds = loaded[-1:], 1, 0.5
+        loaded, rounds, seconds = loaded[-1:], 1, 0.3
     watch = Watch()
     rows: list[Row] = []
     step = 0
