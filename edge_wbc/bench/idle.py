@@ -11,7 +11,8 @@ _CALIBRATED = 20_000
 def late(rate: float, work_ns: int, seconds: float) -> list[int]:
     """How long after each tick the same work was done, in ns; nothing else of this process should run meanwhile.
 
-    What is above the quickest is the wait for a processor, and other programs' and clocks' part in the work.
+    What is above the quickest is the wait for a processor, and other programs' and clocks' part in the work. A tick
+    that comes while the work of another is going on is passed over, as a camera's frame is dropped.
 
     :param rate: ticks a second.
     :param work_ns: of processor time, about, at each.
@@ -21,6 +22,8 @@ def late(rate: float, work_ns: int, seconds: float) -> list[int]:
     found = []
     for tick in range(max(1, round(rate * seconds))):
         due_ns = began_ns + tick * period_ns
+        if time.monotonic_ns() > due_ns + period_ns:
+            continue
         if (left_ns := due_ns - time.monotonic_ns()) > 0:
             time.sleep(left_ns / 1e9)
         _work(steps)

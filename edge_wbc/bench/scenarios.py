@@ -16,6 +16,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from pathlib import Path
 from edge_wbc.bench.instrument import simulated_instrument
 from edge_wbc.bench.live import PacedSource
 from edge_wbc.bench.power import PowerMeter
+from edge_wbc.bench.run_delay import RunDelay
 from edge_wbc.bench.trail import Delivery, Journey, Trail
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import OutputFailed, SourceError
@@ -127,8 +129,9 @@ def _run(
     given: Callable[[], int],
     done: Callable[[int], object] = lambda frame: None,
 ) -> Run:
-    trail = Trail()
-    with simulated_instrument(BAUD) as instrument:
+    delay = RunDelay()
+    trail = Trail(delay)
+    with closing(delay), simulated_instrument(BAUD) as instrument:
         delivery = Delivery(InstrumentSink("serial:", instrument.port, BAUD, "none"), trail, done)
         gc.collect()
         with PowerMeter() as meter:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from edge_wbc.metrics import Mark
+from edge_wbc.metrics import Mark as Marking
 from edge_wbc.sinks.instrument import InstrumentSink
 from edge_wbc.types import CountedCell, Differential, FrameResult, Refused, Session, Summary
 
@@ -40,8 +40,21 @@ STAGES = {
 }
 """What may bound a pipeline, and the parts of it; the instrument's line is the sink's."""
 
-Marks = Sequence[tuple[str, int]]
-"""What a frame left, and when on the monotonic clock, in ns."""
+TOLD_AT_ONCE = dict.fromkeys(("wait batch", "crop", "count"), "classify")
+"""Parts that are marked only when all of them are over: what was waited for a processor is known of all together."""
+
+
+class Mark(NamedTuple):
+    """A frame left a stage or a wait."""
+
+    name: str
+    at_ns: int
+    """On the monotonic clock."""
+    delayed_ns: int = 0
+    """What the thread that says so waited for a processor since it spoke last."""
+
+
+Marks = Sequence[Mark]
 
 
 class Journey(NamedTuple):
@@ -62,27 +75,41 @@ class Journey(NamedTuple):
         What is left after the last mark is the wait for the acknowledgement.
         """
         at_ns = self.captured_ns
-        for name, left_ns in (*self.marks, (ACKNOWLEDGEMENT, self.ended_ns)):
+        for name, left_ns, _ in (*self.marks, Mark(ACKNOWLEDGEMENT, self.ended_ns)):
             end_ns = min(max(left_ns, at_ns), self.ended_ns)
             if end_ns > at_ns:
                 yield name, at_ns, end_ns
             at_ns = end_ns
 
+    @property
+    def delayed_ns(self) -> int:
+        """How much of it the frame's thread could have run and waited for a processor."""
+        spent: Counter[str] = Counter()
+        delayed: Counter[str] = Counter()
+        for name, began_ns, ended_ns in self.steps():
+            spent[TOLD_AT_ONCE.get(name, name)] += ended_ns - began_ns
+        for mark in self.marks:
+            delayed[TOLD_AT_ONCE.get(mark.name, mark.name)] += mark.delayed_ns
+        return sum(min(most, delayed[name]) for name, most in spent.items())
+
 
 class Trail:
     """Keeps every mark by frame."""
 
-    def __init__(self) -> None:
-        self.marks: dict[int, list[tuple[str, int]]] = {}
+    def __init__(self, delay: Callable[[], int] = lambda: 0) -> None:
+        """:param delay: what the calling thread waited for a processor since it asked last, in ns."""
+        self.marks: dict[int, list[Mark]] = {}
+        self._delay = delay
 
     def __call__(self, frame: int, left: str, at_ns: int | None = None) -> None:
-        self.marks.setdefault(frame, []).append((left, time.monotonic_ns() if at_ns is None else at_ns))
+        mark = Mark(left, time.monotonic_ns() if at_ns is None else at_ns, self._delay())
+        self.marks.setdefault(frame, []).append(mark)
 
 
 class Delivery:
     """Stands before the instrument's sink: tells when frames came to it, and when their results were acknowledged."""
 
-    def __init__(self, sink: InstrumentSink, mark: Mark, done: Callable[[int], object] = lambda frame: None) -> None:
+    def __init__(self, sink: InstrumentSink, mark: Marking, done: Callable[[int], object] = lambda frame: None) -> None:
         """:param done: called with a frame's index once all its results are acknowledged, from any thread."""
         self.uri = sink.uri
         self.decided: dict[int, tuple[int, int]] = {}

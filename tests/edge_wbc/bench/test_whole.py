@@ -17,7 +17,7 @@ from edge_wbc.bench.idle import late
 from edge_wbc.bench.results import Row, read, unpack
 from edge_wbc.bench.scenarios import Run, TurnSource, kept
 from edge_wbc.bench.statistics import summary, time_interval
-from edge_wbc.bench.trail import ACKNOWLEDGEMENT, Journey
+from edge_wbc.bench.trail import ACKNOWLEDGEMENT, Journey, Mark
 from edge_wbc.bench.whole import TAIL, Taken, measure, passed
 from edge_wbc.cli.bench import bench
 from edge_wbc.cli.session import new_session
@@ -39,8 +39,8 @@ def journeys(count=400, period=20, end="acknowledged", **stages):
         marks = []
         for name, ms in {**STAGES, "hand over": 0, "sink": 1, **stages}.items():
             at += round(ms * MS)
-            marks.append((name, at))
-        last = next(at for name, at in marks if name == "count") if end == "decided" else marks[-1][1] + 2 * MS
+            marks.append(Mark(name, at, delayed_ns=MS // 2))
+        last = next(mark.at_ns for mark in marks if mark.name == "count") if end == "decided" else at + 2 * MS
         found.append(Journey(index, began, marks, last))
     return found
 
@@ -116,7 +116,7 @@ def test_early_frames_and_early_drops_are_not_kept():
         decided={index: (at, at + 3 * MS) for index, at in captured.items()},
         acknowledged=[(index, at + 9 * MS) for index, at in captured.items()],
     )
-    trail = SimpleNamespace(marks={index: [("count", at + 3 * MS)] for index, at in captured.items()})
+    trail = SimpleNamespace(marks={index: [Mark("count", at + 3 * MS)] for index, at in captured.items()})
     found = kept(trail, delivery, 0.45, given=9, dropped=3, power_mw={})
     assert [one.frame for one in found.decided] == [5, 7, 8]
     assert [one.frame for one in found.acknowledged] == [5, 7, 8]
@@ -170,6 +170,7 @@ def test_bars_are_held_against_the_tail():
         return whole._row(Taken("¼ of capacity", run_of, 1.5, 50.0, runs=every), "decided", TOLD, 400)
 
     assert with_tail(3).told[TAIL] == pytest.approx(10 / 7)
+    assert with_tail(3).told["undelayed"] == pytest.approx((10 - 2.5) / (7 - 2)), "0.5 ms a stage, the sink's too"
     assert passed(with_tail(3)) is True
     assert passed(with_tail(4)) is False
     assert with_tail(4).told["pictures' own"] == pytest.approx(11 / 7), (
