@@ -21,8 +21,8 @@ MOST = "at most"
 """In ``Row.told``, a bar."""
 MOST_RESIDENT_MB = 180.0
 MOST_HELP_MS = 80.0
-SETTLED = 4
-"""Memory grows from the first of so many parts of the frames to the last frame."""
+GROWS = 0.25, 0.9
+"""Between which parts of the frames growth is looked at; near the end the pipeline runs empty."""
 EVERY = 8
 """Frames between two looks at the memory."""
 
@@ -57,8 +57,9 @@ def start(command: Sequence[str], frames: int) -> Start:
                 continue
             now_mb = _memory_mb(process.pid, "VmRSS")
             if now_mb is not None:
-                peak_mb, late_mb = _memory_mb(process.pid, "VmHWM") or peak_mb, now_mb
-                early_mb = now_mb if seen <= frames / SETTLED else early_mb
+                peak_mb = _memory_mb(process.pid, "VmHWM") or peak_mb
+                early_mb = now_mb if seen <= GROWS[0] * frames else early_mb
+                late_mb = now_mb if seen <= GROWS[1] * frames else late_mb
         last = process.stderr.read().decode(errors="replace").strip().splitlines()
     if process.returncode or not first_ns:
         raise EnvironmentMissing(f"`{' '.join(command[2:4])} …` failed ({last[-1] if last else 'no reason given'})")

@@ -36,14 +36,14 @@ PARTS = (
 )
 PROCESSES = (
     "cold start: from before the process is started to its first line of JSONL, with the first frame's result",
-    "peak memory: most that was resident in a session over images, MB of 10⁶ bytes; growth: from a quarter of its",
-    "  frames to the last. Each {rounds} processes, median",
+    "peak memory: most that was resident in a session over images, MB of 10⁶ bytes; growth: from a quarter to nine",
+    "  tenths of its frames. Each {rounds} processes, median",
 )
 
 
 def tell(found: Result, say: Callable[[str], None]) -> None:
     """:param say: prints a line."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 170)
     runs = [row for row in found.rows if row.parts or (row.error and row.what["to"] in ("decided", "acknowledged"))]
     models = {
         model: [row for row in runs if row.what["model"] == model] for model in (row.what["model"] for row in runs)
@@ -88,8 +88,9 @@ def _scenarios(rows: Sequence[Row], title: str) -> Table:
         "busiest",
         "agree",
     )
-    for column in (*words, *numbers, "mJ/cell"):
-        table.add_column(column, justify="left" if column in words else "right")
+    energy = any("mJ/cell" in row.told for row in rows)
+    for column in (*words, *numbers, *(["mJ/cell"] if energy else [])):
+        table.add_column(column, justify="left" if column in words else "right", no_wrap=column in words)
     for row in rows:
         told = row.told
         percents = ["–"] * 4
@@ -108,7 +109,7 @@ def _scenarios(rows: Sequence[Row], title: str) -> Table:
             "–" if "dropped" not in told else f"{told['dropped']:.0f}/{told['given']:.0f}",
             busiest,
             f"{row.accuracy.agreeing}" if row.accuracy else "–",
-            _number(told.get("mJ/cell"), 2),
+            *([_number(told.get("mJ/cell"), 2)] if energy else []),
         )
     return table
 
