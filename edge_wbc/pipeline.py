@@ -1,8 +1,8 @@
 """From frames to results: looking and classifying each in a thread, every sink and a live source in one of its own.
 
     live source ──▶ newest frame ─┐
-                                  ├─▶ look ──▶ queue ──▶ crop, classify, count ──▶ a queue a sink ──▶ sinks
-    file source ──────────────────┘
+    video file  ──▶ judged frames ├─▶ look ──▶ queue ──▶ crop, classify, count ──▶ a queue a sink ──▶ sinks
+    images ───────────────────────┘
 
 A live source keeps only its newest frame and what it skips is counted; a file source loses nothing. Ctrl-C, the end
 of the source and a fatal error end a session the same way: no new frames, what was seen is decided, sinks finish.
@@ -104,13 +104,15 @@ class Pipeline:
         self._watch = watch
         self._mark = mark
         self._stages = Stages()
-        self._newest: Channel[Frame | Refused] = Channel(1, latest=not getattr(source, "lossless", False))
+        self._apart = source.live or session.mode == "slide"
+        lossless = not source.live or getattr(source, "lossless", False)
+        self._read_ahead: Channel[Looked | Refused] = Channel(1 if source.live else TOGETHER, latest=not lossless)
         self._looked: Channel[Looked | Refused] = Channel(1 if source.live else WAITING_FRAMES)
         self._together = 1 if source.live else TOGETHER
         self._outlets = [Outlet(sink, self._stages, notice, source.live) for sink in sinks]
         stages: list[tuple[Callable[[], None], Channel[Any]]] = [(self._look, self._looked)]
-        if source.live:  # a file waits for whoever reads it: no thread of its own, and one less to switch to
-            stages.insert(0, (self._read, self._newest))
+        if self._apart:  # images wait for whoever reads them: no thread of its own, and one less to switch to
+            stages.insert(0, (self._read, self._read_ahead))
         self._threads = [
             threading.Thread(target=self._guard, args=stage, name=f"edge-wbc {stage[0].__name__}", daemon=True)
             for stage in stages
@@ -127,7 +129,7 @@ class Pipeline:
         below = engine.model.manifest.labels.unidentified_below
         self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
         self._looking = Looking(self._counting, self._stages, session.mode, source.continuous, mark)
-        self._shared = not source.live and session.mode != "slide"
+        self._shared = not self._apart
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = Counts()
         self._started: float | None = None
@@ -143,7 +145,7 @@ class Pipeline:
         """Take no more frames, and end as at the end of the source: sinks take the time they need."""
         self._over.set()
         self._begun.set()
-        self._newest.end()
+        self._read_ahead.end()
 
     def status(self) -> Summary:
         """Where the session stands; from any thread, at any time."""
@@ -259,7 +261,7 @@ class Pipeline:
         finally:
             channel.end()
 
-    def _given(self) -> Iterator[Frame | Refused]:
+    def _given(self) -> Iterator[Looked | Refused]:
         """What the source gives, until it ends or the session is stopped."""
         started = time.perf_counter_ns()
         for item in self._source.frames():
@@ -267,27 +269,29 @@ class Pipeline:
                 return
             self._stages.add("read", time.perf_counter_ns() - started)
             self._mark(item.index, "read")
-            yield item
+            yield item if isinstance(item, Refused) else Looked(item)
             started = time.perf_counter_ns()
 
     def _read(self) -> None:
         for item in self._given():
-            if not self._newest.put(item):
+            if not isinstance(item, Refused) and not self._source.live:
+                item = self._looking.judged(item)
+            if not self._read_ahead.put(item):
                 return
 
     def _look(self) -> None:
-        items: Iterator[Frame | Refused] = iter(self._newest.get, None) if self._source.live else self._given()
+        items: Iterator[Looked | Refused] = iter(self._read_ahead.get, None) if self._apart else self._given()
         for taken, item in enumerate(items, 1):
-            self._mark(item.index, "wait looking")
-            self._looked.put(item if isinstance(item, Refused) else self._first_part(Looked(item)))
+            self._looked.put(item if isinstance(item, Refused) else self._first_part(item))
             if taken == self._limit:
                 self._limited = True
                 break
-        self._newest.end()
+        self._read_ahead.end()
 
     def _first_part(self, item: Looked) -> Looked:
         """As much of a frame's work as the reading thread does. Of a frame that follows no other it leaves the quality
         to the engine's thread, which has less to do; and less than that or more, as that one waits or falls behind."""
+        self._mark(item.frame.index, "wait looking")
         if self._source.continuous:
             return self._looking.located(self._looking.judged(item))
         if self._shared and self._looked.waiting < FEW:
@@ -360,7 +364,7 @@ class Pipeline:
         counts = self._counts
         return Summary(
             frames=counts.frames,
-            dropped=self._newest.dropped,
+            dropped=self._read_ahead.dropped,
             refused=counts.refused,
             rejected=dict(counts.rejected),
             restarts=getattr(self._source, "restarts", 0),

@@ -2,31 +2,26 @@
 
 Every stage is timed alone, one after the other in one thread, by processor time: what else the machine does then counts
 little. Their sum divided by the processors is the least time a frame that any overlapping could reach; the pipeline
-over the same frames, in the same round, is held against it by the clock on the wall.
+over the same frames, in the same round, is held against it by the clock on the wall; and beside it, what as many
+processes get that hand nothing over (:mod:`edge_wbc.bench.apart`).
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 import cv2
 
-from edge_wbc.classify import cut, decide
-from edge_wbc.counting import Counting, EachCell, EachFrame, Seen
+from edge_wbc.bench.stages_alone import run_stages
 from edge_wbc.engines.base import Engine
-from edge_wbc.pipeline import TOGETHER, Pipeline
+from edge_wbc.pipeline import Pipeline
 from edge_wbc.sinks.base import Sink
 from edge_wbc.sources.files import ImageFiles
 from edge_wbc.types import Frame, FrameResult, Session
-from edge_wbc.vision.locate import locate
-from edge_wbc.vision.quality import Judge
-from edge_wbc.vision.reduced import reduced
 
 LEAST_RATIO = 0.85
 """Of the bound, what the pipeline is to reach."""
@@ -42,6 +37,8 @@ class Round:
     """Of the pipeline, by the clock on the wall."""
     pipeline_ms: float
     """Processor time of the pipeline with all its threads, a frame."""
+    apart_fps: float
+    """Of as many processes as processors, each with all stages for its part of the frames."""
     same: bool
     """Whether both decided the same. Not looked at in mode ``slide``: there it depends on the moment when a cell is
     counted which looks at it count."""
@@ -49,6 +46,11 @@ class Round:
     def ratio(self, processors: int) -> float:
         """The pipeline's rate, of what the stages' processor time allows."""
         return self.fps * sum(self.alone_ms.values()) / 1000 / processors
+
+    @property
+    def of_apart(self) -> float:
+        """The pipeline's rate, of what processes that hand nothing over get."""
+        return self.fps / self.apart_fps
 
     @property
     def processors_used(self) -> float:
@@ -88,6 +90,7 @@ def measure(
     engine: Engine,
     session: Session,
     open_sink: Callable[[], Sink],
+    apart: Callable[[], float],
     *,
     processors: int,
     rounds: int,
@@ -97,12 +100,13 @@ def measure(
 
     :param alone: on one thread; what the stages are timed with.
     :param engine: what the pipeline runs.
+    :param apart: runs processes that hand nothing over, and tells their frames/s.
     """
     cv2.setNumThreads(1)
     kept: list[Round] = []
     frames = cells = 0
     for turn in range(rounds + 1):
-        spent, serial = _alone(open_source(), alone, session, open_sink())
+        spent, serial = run_stages(open_source(), alone, session, open_sink())
         sink = open_sink()
         counted: Counter[str] = Counter()
 
@@ -119,64 +123,9 @@ def measure(
                 {name: 1000 * seconds / frames for name, seconds in spent.items()},
                 frames / summary.seconds,
                 1000 * used / frames,
+                apart(),
                 counted == serial or session.mode == "slide",
             )
         )
         advance(turn + 1)
     return Bound(processors, frames, cells, tuple(kept[1:]))
-
-
-def _alone(source: ImageFiles, engine: Engine, session: Session, sink: Sink) -> tuple[dict[str, float], Counter[str]]:
-    """Processor time of each stage over all frames, in seconds, and how often each label was counted."""
-    spent: defaultdict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def timed(stage: str) -> Iterator[None]:
-        began = time.process_time()
-        yield
-        spent[stage] += time.process_time() - began
-
-    labels: Counter[str] = Counter()
-    judge = Judge(source.continuous)
-    slide = session.mode == "slide"
-    counting: Counting = EachCell(engine.model.manifest.labels.unidentified_below) if slide else EachFrame()
-    items = source.frames()
-    sink.open(session)
-    while True:
-        with timed("read"):
-            batch = [item for item in islice(items, TOGETHER) if isinstance(item, Frame)]
-        if not batch:
-            break
-        seen: list[Seen] = []
-        for frame in batch:
-            with timed("reduce"):
-                small = reduced(frame.pixels)
-            with timed("quality"):
-                rejected = judge.reason(small)
-            with timed("locate"):
-                found = locate(frame.pixels, small) if rejected is None else []
-            with timed("track" if slide else "count"):
-                seen.append(counting.see(frame, found, small))
-        pairs = [(frame.pixels, cell) for frame, one in zip(batch, seen, strict=True) for cell in one.cells]
-        with timed("crop"):
-            crops = cut(pairs, engine)
-        with timed("classify"):
-            predictions = decide(engine.infer(crops).probabilities, engine) if pairs else []
-        results = []
-        with timed("count"):
-            left = list(zip(predictions, crops, strict=True))
-            for frame, one in zip(batch, seen, strict=True):
-                own, left = left[: len(one.cells)], left[len(one.cells) :]
-                told = [prediction for prediction, _ in own]
-                counted = counting.count(frame.ref, one, told, [crop for _, crop in own])
-                labels.update(each.prediction.label for each in counted)
-                results.append(FrameResult(frame.ref, one.cells, tuple(told), counted, time.monotonic_ns(), one.again))
-        with timed("deliver"):
-            _deliver(sink, results)
-    sink.close()
-    return dict(spent), labels
-
-
-def _deliver(sink: Sink, results: Sequence[FrameResult]) -> None:
-    for result in results:
-        sink.frame(result)

@@ -41,6 +41,7 @@ def bound(frames: Path | None, mode: str, model: str, engine: str, rounds: int, 
     Exit code 1: less than 85 % of that rate (not judged with --smoke), or the pipeline and the stages one after
     another did not decide the same.
     """
+    from edge_wbc.bench.apart import processes
     from edge_wbc.bench.beside_loop import lay_out
     from edge_wbc.bench.bound import measure
     from edge_wbc.bench.drawn import draw
@@ -75,9 +76,10 @@ def bound(frames: Path | None, mode: str, model: str, engine: str, rounds: int, 
             progress("rounds", rounds + 1) as advance,
         ):
             session = new_session(str(frames or uri), mode, running)
-            found = measure(
-                source, alone, running, session, sink, processors=processors, rounds=rounds, advance=advance
-            )
+            with processes(source().paths, model, engine, session, Path(scratch), processors) as apart:
+                found = measure(
+                    source, alone, running, session, sink, apart, processors=processors, rounds=rounds, advance=advance
+                )
     passed = found.passed or (smoke and all(one.same for one in found.rounds))
     if as_json:
         least, ratio, most = found.ratios
@@ -106,6 +108,10 @@ def _table(found: Bound, title: str) -> None:
     allowed = median(1000 * found.processors / sum(one.alone_ms.values()) for one in found.rounds)
     say(f"allowed by {found.processors} processors: {allowed:.0f} frames/s; the pipeline: {_median(found, 'fps'):.0f}")
     say(f"ratio, of the same round: {ratio:.3f} ({least:.3f}–{most:.3f}), {len(found.rounds)} rounds")
+    say(
+        f"{found.processors} processes that hand nothing over: {_median(found, 'apart_fps'):.0f} frames/s; "
+        f"the pipeline has {_median(found, 'of_apart'):.3f} of that"
+    )
     spent = _median(found, "pipeline_ms")
     say(f"processor time of the pipeline: {spent:.3f} ms a frame, {spent / whole:.2f} times the stages'")
     say(

@@ -39,12 +39,14 @@ def diameter(image: Stained) -> float | None:
 def _diameter(green: Grey, body: float) -> float | None:
     """Twice the median distance of the middles from the edge, weighted by itself: crumbs count for little."""
     _, clear = cv2.threshold(green, ZERO + body, 255, cv2.THRESH_BINARY_INV)
-    _, parts, boxes, _ = cv2.connectedComponentsWithStats(clear, connectivity=4)
-    wide, high, area = (boxes[:, column] for column in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
-    is_round = (area > ROUND * wide * high) & (np.minimum(wide, high) > ROUND * np.maximum(wide, high))
-    filled = (area < FILLED * green.size) | (area < FILLED_ROUND * green.size) & is_round
+    count, parts = cv2.connectedComponents(clear, connectivity=4)
+    area = np.bincount(parts.ravel(), minlength=count)
+    filled = area < FILLED * green.size
+    for hole in np.flatnonzero(~filled & (area < FILLED_ROUND * green.size)):
+        _, _, wide, high = cv2.boundingRect((parts == hole).view(np.uint8))
+        filled[hole] = area[hole] > ROUND * wide * high and min(wide, high) > ROUND * max(wide, high)
     filled[0] = True
-    stained = np.where(filled, 255, 0).astype(np.uint8)[parts]
+    stained = np.where(filled, 255, 0).astype(np.uint8).take(parts)
     if cv2.countNonZero(stained) > MOST_COVERED * green.size:
         return None
     inside = cv2.distanceTransform(stained, cv2.DIST_L2, 3)

@@ -87,12 +87,13 @@ def background(small: Pixels) -> tuple[Grey, Grey]:
     """
     height, width = small.shape[:2]
     design, solve = _surface(*_GRID)
-    tiny = cv2.resize(small, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_LINEAR).reshape(-1, 3).astype(np.float32)
-    fit = design @ (solve @ tiny)
+    tiny = cv2.resize(small, (_GRID[1], _GRID[0]), interpolation=cv2.INTER_LINEAR)
+    planes = np.ascontiguousarray(tiny.reshape(-1, 3).T, np.float32)
+    fit: npt.NDArray[np.floating] = planes @ solve @ design
     for _ in range(FITS):
-        dark = (tiny - fit).min(axis=1) < -DARKER
-        fit = design @ (solve @ np.where(dark[:, None], fit, tiny))
-    levels = np.clip(fit, 20, 255).astype(np.uint8).T.reshape(3, *_GRID)
+        dark = (planes - fit).min(axis=0) < -DARKER
+        fit = np.where(dark, fit, planes) @ solve @ design
+    levels = np.clip(fit, 20, 255).astype(np.uint8).reshape(3, *_GRID)
     blue, green = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in levels[:2])
     return blue, green
 
@@ -100,8 +101,8 @@ def background(small: Pixels) -> tuple[Grey, Grey]:
 @functools.cache
 def _surface(rows: int, columns: int) -> tuple[Plane, Plane]:
     down, across = (side.ravel() for side in np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j])
-    design = np.stack([np.ones_like(across), across, down, across * down, across**2, down**2], axis=1)
-    return design.astype(np.float32), np.linalg.pinv(design).astype(np.float32)
+    design = np.stack([np.ones_like(across), across, down, across * down, across**2, down**2])
+    return design.astype(np.float32), np.ascontiguousarray(np.linalg.pinv(design), np.float32)
 
 
 def _quantile(counts: npt.NDArray[np.int64], share: float) -> int:

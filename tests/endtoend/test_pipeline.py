@@ -380,3 +380,25 @@ def test_a_frame_of_a_camera_that_can_not_be_judged_is_told_and_not_searched(eng
     assert [result.rejected for result in sink.frames] == [None, "dark", None, None]
     assert outcome.summary.rejected == {"dark": 1}
     assert (outcome.summary.stages["quality"]["n"], outcome.summary.stages["locate"]["n"]) == (4, 3)
+
+
+def test_the_frames_of_a_slide_are_read_and_judged_while_one_is_located_and_none_is_lost(engine, fields, monkeypatch):
+    ahead = threading.Event()
+
+    def held_back(pixels, small):
+        assert ahead.wait(DEADLINE_S), "reading waits for locating"
+        return locate(pixels, small)
+
+    monkeypatch.setattr("edge_wbc.looking.locate", held_back)
+    source = ListedSource(fields, continuous=True, before=lambda index: index == 3 and ahead.set())
+    sink = ListSink()
+    outcome = run(source, engine, [sink], mode="slide")
+    assert [result.frame.index for result in sink.frames] == [field.index for field in fields]
+    assert (outcome.summary.dropped, outcome.summary.stages["quality"]["n"]) == (0, len(fields))
+
+
+def test_limit_takes_so_many_frames_of_a_slide_though_more_are_read(engine, fields):
+    sink = ListSink()
+    outcome = run(ListedSource(fields, continuous=True), engine, [sink], mode="slide", limit=5)
+    assert outcome.summary.frames == len(sink.frames) == 5
+    assert outcome.summary.ended == "limit"

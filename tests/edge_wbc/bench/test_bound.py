@@ -11,13 +11,14 @@ import pytest
 
 from edge_wbc.bench.bound import Bound, Round
 
-ROUND = Round({"read": 1.0, "classify": 3.0}, fps=450.0, pipeline_ms=4.2, same=True)
+ROUND = Round({"read": 1.0, "classify": 3.0}, fps=450.0, pipeline_ms=4.2, apart_fps=480.0, same=True)
 
 
 def test_a_round_is_held_against_its_own_stages() -> None:
     assert ROUND.ratio(2) == pytest.approx(0.9)  # 4 ms a frame on 2 processors: 500 frames/s
     assert ROUND.ratio(1) == pytest.approx(1.8)
     assert ROUND.processors_used == pytest.approx(1.89)
+    assert ROUND.of_apart == pytest.approx(0.9375)
 
 
 def test_the_ratio_is_the_median_of_the_rounds() -> None:
@@ -43,4 +44,5 @@ def test_the_command_times_every_stage_and_finds_the_same_decisions(mode: str) -
     assert set(told["alone_ms"]) == (stages | {"track"} if mode == "slide" else stages)
     assert all(spent > 0 for spent in told["alone_ms"].values())
     assert told["rounds"][0]["same"]
+    assert told["rounds"][0]["apart_fps"] > 0
     assert told["cells"] > 0
