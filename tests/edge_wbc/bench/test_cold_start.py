@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -23,8 +24,9 @@ for i in range(32):
 
 
 def test_memory_that_grows_is_seen():
+    began_ns = time.monotonic_ns()
     found = start([sys.executable, "-c", GROWING], 32)
-    assert 0 < found.first_ns < 20e9
+    assert 0 < found.first_ns < time.monotonic_ns() - began_ns - 0.3e9
     assert found.growth_mb == pytest.approx(16, abs=6)
     assert found.peak_mb > 32
 

@@ -127,11 +127,9 @@ def test_early_frames_and_early_drops_are_not_kept():
 
 
 def test_a_machine_alone_is_late_by_its_work():
-    began = time.thread_time_ns()
-    found = late(500.0, 200_000, 0.05)
-    assert len(found) == 25
-    assert min(found) > 0
-    assert time.thread_time_ns() - began > 25 * 50_000
+    found = late(200.0, 500_000, 0.1)
+    assert 10 < len(found) <= 20
+    assert min(found) > 200_000
 
 
 @pytest.mark.parametrize(
@@ -189,11 +187,11 @@ def test_offline_is_told_in_frames_a_second_to_each_end():
 
 
 def test_a_scenario_that_fails_keeps_its_runs_and_is_not_tried_again():
-    left = iter([run_of()])
-    taken = Taken("single-stream", lambda: next(left))
+    left = iter([run_of(), None, run_of()])
+    taken = Taken("single-stream", lambda: next(left) or 1 / 0)
     for _ in range(3):
         taken.turn(0.0)
-    assert (len(taken.runs), taken.error) == (1, "StopIteration")
+    assert (len(taken.runs), taken.error) == (1, "division by zero")
 
 
 def parted(parts, ms):
@@ -253,7 +251,7 @@ def test_an_engine_that_fails_ends_its_row_and_the_others_go_on(model, pictures,
         cv2.imwrite(str(path), picture)
 
     def breaking(pictures, engine, session, seconds):
-        return honest(pictures, Slow(engine, calls=3), session, seconds)
+        return honest(pictures, Slow(engine, calls=1), session, 5 * seconds)
 
     monkeypatch.setattr(scenarios, "single_stream", breaking)
     rows = measure(model, "openvino", 2, session, paths, pictures, rates=[40.0], rounds=1, turn_s=0.1)
