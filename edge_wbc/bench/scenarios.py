@@ -118,7 +118,7 @@ def offline(paths: Sequence[Path], engine: Engine, session: Session, frames: int
     :raises EdgeWbcError: a part of the pipeline failed.
     """
     source = ImageFiles("files:", list(islice(cycle(paths), frames)))
-    return _run(source, engine, session, 0.0, lambda: len(source))
+    return _run(source, engine, session, 0.0)
 
 
 def _run(
@@ -126,9 +126,10 @@ def _run(
     engine: Engine,
     session: Session,
     early_s: float,
-    given: Callable[[], int],
+    given: Callable[[], int] | None = None,
     done: Callable[[int], object] = lambda frame: None,
 ) -> Run:
+    """:param given: how many frames the source has given, where it counts them."""
     delay = RunDelay()
     trail = Trail(delay)
     with closing(delay), simulated_instrument(BAUD) as instrument:
@@ -143,7 +144,10 @@ def _run(
     summary = outcome.summary
     if total.get("applied") != summary.cells:
         raise OutputFailed(f"the instrument applied {total.get('applied')} of {summary.cells} results; report it")
-    return kept(trail, delivery, early_s, given=given(), dropped=summary.dropped, power_mw=meter.mean_mw)
+    known = summary.frames + summary.dropped + summary.refused
+    if given is not None and given() != known:
+        raise SourceError(f"{given() - known} of {given()} frames were neither decided nor dropped; report it")
+    return kept(trail, delivery, early_s, given=known, dropped=summary.dropped, power_mw=meter.mean_mw)
 
 
 def kept(

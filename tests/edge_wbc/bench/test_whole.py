@@ -231,6 +231,19 @@ def test_a_slow_engine_is_seen_in_a_real_run(engine, pictures, monkeypatch):
     assert {"read", "wait looking", "reduce", "quality", "locate", "crop", "sink"} <= row.parts.keys()
 
 
+def test_a_frame_that_is_neither_decided_nor_dropped_is_an_error(engine, pictures, monkeypatch):
+    class Loses(scenarios.PacedSource):
+        def frames(self):
+            for frame in super().frames():
+                if frame.index != 2:
+                    yield frame
+
+    monkeypatch.setattr(scenarios, "EARLY_S", 0.0)
+    monkeypatch.setattr(scenarios, "PacedSource", Loses)
+    with pytest.raises(SourceError, match="1 of 8 frames were neither decided nor dropped"):
+        scenarios.fixed_rate(pictures, engine, session(engine), 40.0, 0.2)
+
+
 def test_one_frame_is_in_flight_in_a_single_stream(engine, pictures, monkeypatch):
     monkeypatch.setattr(scenarios, "EARLY_S", 0.0)
     found = scenarios.single_stream(pictures, engine, session(engine), 0.3)
