@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edge_wbc.types import Pixels, Place
-from edge_wbc.vision.keyframes import MOST_BYTES, Image, Keyframes, thumb
+from edge_wbc.vision.keyframes import MOST_BYTES, Keyframes, image
 from edge_wbc.vision.motion import LEAST_TEXTURE, Displacement, View, displacement, reduce, reduced_scale, view
 
 APART = 0.35
@@ -194,8 +194,7 @@ class Places:
         return self._where(seen, Anchor(key, 0.0, 0.0))
 
     def _keep(self, island: int, place: Place, seen: View, pixels: Pixels) -> int:
-        image = Image(seen.grey, thumb(pixels), (pixels.shape[1], pixels.shape[0]))
-        key = self.keyframes.add(island, *place, image, self._now)
+        key = self.keyframes.add(island, *place, image(pixels, seen.grey), self._now)
         others = self.keyframes.elsewhere(island, SEARCHED)
         if others and len(self._search) < MOST_WAITING:
             self._search.append((key, others[::-1]))

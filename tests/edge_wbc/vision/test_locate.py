@@ -7,12 +7,15 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import Box, Frame, Pixels
 from edge_wbc.vision.geometry import iou, match
-from edge_wbc.vision.locate import locate, locate_one
+from edge_wbc.vision.locate import _boxes, _measured, _regions, locate, locate_one
 from edge_wbc.vision.reduced import reduced
+from edge_wbc.vision.stain import ZERO, Stained
 from training.touching import pairs
 
 SIZES = [(320, 240), (640, 480), (1280, 960), (3840, 2160)]
@@ -184,3 +187,29 @@ def test_platelets_alone_are_no_cells(draw_field: Callable[..., Pixels]) -> None
     for x, y in ((500, 60), (520, 400), (80, 430), (300, 60)):
         cv2.circle(field, (x, y), 8, (140, 45, 105), cv2.FILLED, cv2.LINE_AA)
     assert locate(field) == []
+
+
+def test_nuclei_that_touch_are_measured_apart() -> None:
+    nuclei = np.zeros((120, 200), np.uint8)
+    cv2.circle(nuclei, (60, 60), 30, 255, cv2.FILLED)
+    cv2.circle(nuclei, (125, 60), 36, 255, cv2.FILLED)
+    response = np.full_like(nuclei, 40)
+    response[:, 90:] = 60
+    densities = np.full_like(nuclei, ZERO + 20)
+    labels, regions = _regions(nuclei, 40.0)
+    blobs = sorted(_measured(Stained(response, densities, densities, 5.0), nuclei, labels, regions))
+    assert np.array([blob[:4] for blob in blobs]) == pytest.approx(
+        np.array([(30, 30, 91, 91), (89, 24, 162, 97)]), abs=3
+    )
+    assert sum(blob.area for blob in blobs) == np.count_nonzero(nuclei)
+    assert [blob.area for blob in blobs] == pytest.approx([np.pi * 30**2, np.pi * 36**2], rel=0.05)
+    assert [blob.contrast for blob in blobs] == pytest.approx([40, 60], abs=1)
+
+
+@given(st.lists(st.tuples(*(st.integers(0, 60),) * 4), max_size=6))
+def test_boxes_of_outlines_are_those_of_opencv(rectangles: list[tuple[int, int, int, int]]) -> None:
+    mask = np.zeros((64, 64), np.uint8)
+    for left, top, right, bottom in rectangles:
+        cv2.rectangle(mask, (left, top), (right, bottom), 255, cv2.FILLED)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    assert _boxes(outlines) == [Box(*cv2.boundingRect(outline)) for outline in outlines]
