@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import NamedTuple
 
 from edge_wbc.counting import Counting, Seen
-from edge_wbc.metrics import Stages
+from edge_wbc.metrics import Mark, Stages, unmarked
 from edge_wbc.types import Frame, Pixels
 from edge_wbc.vision.locate import locate, locate_one
 from edge_wbc.vision.quality import Judge
@@ -37,10 +37,11 @@ class Looking:
         one thread; others in any order, by any thread, except in mode ``slide``.
     """
 
-    def __init__(self, counting: Counting, stages: Stages, mode: str, continuous: bool) -> None:
+    def __init__(self, counting: Counting, stages: Stages, mode: str, continuous: bool, mark: Mark = unmarked) -> None:
         self._counting = counting
         self._stages = stages
         self._mode = mode
+        self._mark = mark
         self._judge = Judge(continuous)
 
     def judged(self, item: Looked) -> Looked:
@@ -50,6 +51,7 @@ class Looking:
         item, small = self._reduced(item)
         with self._stages.time("quality"):
             rejected = self._judge.reason(small)
+        self._mark(item.frame.index, "quality")
         return item._replace(judged=True, rejected=rejected, seen=item.seen if rejected is None else Seen(()))
 
     def located(self, item: Looked) -> Looked:
@@ -62,12 +64,16 @@ class Looking:
             with self._stages.time("locate"):
                 pixels = item.frame.pixels
                 cells = [locate_one(pixels, small)] if self._mode == "cell" else locate(pixels, small)
+        self._mark(item.frame.index, "locate")
         with self._stages.time("track") if self._mode == "slide" else nullcontext():
-            return item._replace(located=True, seen=self._counting.see(item.frame, cells, small))
+            seen = self._counting.see(item.frame, cells, small)
+        self._mark(item.frame.index, "track" if self._mode == "slide" else "locate")
+        return item._replace(located=True, seen=seen)
 
     def _reduced(self, item: Looked) -> tuple[Looked, Pixels]:
         if item.small is not None:
             return item, item.small
         with self._stages.time("reduce"):
             small = reduced(item.frame.pixels)
+        self._mark(item.frame.index, "reduce")
         return item._replace(small=small), small

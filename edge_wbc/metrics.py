@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from edge_wbc.types import FrameResult
 
@@ -15,6 +16,17 @@ TOLD_AGAIN_S = 60.0
 """A reason not to judge frames that was not met for so long is news: the lamp has failed again."""
 KEPT = 4096
 """Samples kept of a stage; beyond it, a uniform random choice of all (reservoir sampling, Vitter 1985)."""
+
+
+class Mark(Protocol):
+    """Called, from any thread, when a frame leaves a stage or a wait; by frame in the order of time."""
+
+    def __call__(self, frame: int, left: str, at_ns: int | None = None) -> None:
+        """:param at_ns: when, on the monotonic clock; now if it is not given."""
+
+
+def unmarked(frame: int, left: str, at_ns: int | None = None) -> None:
+    """Nobody asks when."""
 
 
 class Stages:

@@ -25,7 +25,7 @@ from edge_wbc.differential import Tally
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError, UsageError
 from edge_wbc.looking import Looked, Looking
-from edge_wbc.metrics import Counts, Stages, percentiles_ms
+from edge_wbc.metrics import Counts, Mark, Stages, percentiles_ms, unmarked
 from edge_wbc.outlet import Outlet
 from edge_wbc.records import starting_now
 from edge_wbc.sinks.base import EventSink, Sink
@@ -80,6 +80,7 @@ class Pipeline:
         button: bool = False,
         notice: Callable[[str], None] = lambda line: None,
         watch: Callable[[Frame, FrameResult], None] | None = None,
+        mark: Mark = unmarked,
     ) -> None:
         """
         :param session: its ``mode`` is ``slide`` (each cell counts once, in however many frames it is), ``field`` (any
@@ -91,6 +92,7 @@ class Pipeline:
             sample's removal, ends it. What was seen before counts.
         :param notice: called with one line for whatever the user should know at once.
         :param watch: called after each decided frame, in the thread that runs ``run``.
+        :param mark: told when frames leave each stage, up to their hand-over to sinks, and each wait between.
         """
         self._source = source
         self._engine = engine
@@ -100,6 +102,7 @@ class Pipeline:
         self._until = until
         self._notice = notice
         self._watch = watch
+        self._mark = mark
         self._stages = Stages()
         self._apart = source.live or session.mode == "slide"
         lossless = not source.live or getattr(source, "lossless", False)
@@ -125,7 +128,7 @@ class Pipeline:
                 self._instruments.append(outlet)
         below = engine.model.manifest.labels.unidentified_below
         self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
-        self._looking = Looking(self._counting, self._stages, session.mode, source.continuous)
+        self._looking = Looking(self._counting, self._stages, session.mode, source.continuous, mark)
         self._shared = not self._apart
         self._tally = Tally(engine.model.manifest.labels)
         self._counts = Counts()
@@ -265,6 +268,7 @@ class Pipeline:
             if self._over.is_set():
                 return
             self._stages.add("read", time.perf_counter_ns() - started)
+            self._mark(item.index, "read")
             yield item if isinstance(item, Refused) else Looked(item)
             started = time.perf_counter_ns()
 
@@ -287,6 +291,7 @@ class Pipeline:
     def _first_part(self, item: Looked) -> Looked:
         """As much of a frame's work as the reading thread does. Of a frame that follows no other it leaves the quality
         to the engine's thread, which has less to do; and less than that or more, as that one waits or falls behind."""
+        self._mark(item.frame.index, "wait looking")
         if self._source.continuous:
             return self._looking.located(self._looking.judged(item))
         if self._shared and self._looked.waiting < FEW:
@@ -296,7 +301,10 @@ class Pipeline:
 
     def _rest(self, item: Looked | Refused) -> Looked | Refused:
         """With the rest of the work done."""
-        return item if isinstance(item, Refused) else self._looking.located(self._looking.judged(item))
+        if isinstance(item, Refused):
+            return item
+        self._mark(item.frame.index, "wait engine")
+        return self._looking.located(self._looking.judged(item))
 
     def _classify(self) -> None:
         while not self._enough() and (item := self._looked.get(self._together)) is not None:
@@ -312,7 +320,12 @@ class Pipeline:
         counts = self._counts
         looked = [item for item in batch if isinstance(item, Looked)]
         cells = [(item.frame.pixels, cell) for item in looked for cell in item.seen.cells]
+        began_ns = time.monotonic_ns()
         predictions, crops, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
+        for one in looked:
+            self._mark(one.frame.index, "wait batch", began_ns)
+            self._mark(one.frame.index, "crop", began_ns + crop_ns)
+            self._mark(one.frame.index, "classify", began_ns + crop_ns + classify_ns)
         self._stages.share("crop", crop_ns, len(looked))
         self._stages.share("classify", classify_ns, len(looked))
         told: list[tuple[FrameResult | Refused, Frame | None]] = []
@@ -325,19 +338,23 @@ class Pipeline:
                 told.append((item, None))
                 continue
             frame, seen = item.frame.ref, item.seen
+            self._mark(frame.index, "wait batch")
             own, predictions = predictions[: len(seen.cells)], predictions[len(seen.cells) :]
             shown, crops = crops[: len(seen.cells)], crops[len(seen.cells) :]
             counted = self._counting.count(frame, seen, own, shown)
             self._add(counted)
             decided_ns = time.monotonic_ns()
+            self._mark(frame.index, "count", decided_ns)
             result = FrameResult(frame, seen.cells, tuple(own), counted, decided_ns, seen.again, item.rejected)
             if counts.decided(result):
                 self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected or '']}")
             told.append((result, item.frame))
             if self._watch is not None:
                 self._watch(item.frame, result)
+        for one in looked:
+            self._mark(one.frame.index, "hand over")
         for outlet in self._outlets:
-            outlet.put(*(_with_picture(*one) if outlet.pictures else one[0] for one in told))
+            outlet.put(*(_with_picture(*each) if outlet.pictures else each[0] for each in told))
 
     def _add(self, counted: Sequence[CountedCell]) -> None:
         self._tally.add(one.prediction.label for one in counted)

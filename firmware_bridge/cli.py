@@ -274,7 +274,10 @@ def _worded(doubt: Any) -> str:
 @click.option("--link", metavar="PATH", help="Also make PATH a symbolic link to the port.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option("--quiet", is_flag=True, help="Print only the port and the totals.")
-def simulate_command(link: str | None, as_json: bool, quiet: bool) -> None:
+@click.option(
+    "--baud", type=click.IntRange(1, 4_000_000), help="Be as slow as a line of so many bit/s.  [default: no slower]"
+)
+def simulate_command(link: str | None, as_json: bool, quiet: bool, baud: int | None) -> None:
     """Be an instrument on a pseudo-terminal and print every result as it is applied.
 
     The first line names the port. Ends on Ctrl-C or SIGTERM with the totals.
@@ -282,7 +285,7 @@ def simulate_command(link: str | None, as_json: bool, quiet: bool) -> None:
     from firmware_bridge.simulator import simulate
 
     try:
-        simulate(link=link, as_json=as_json, quiet=quiet)
+        simulate(link=link, as_json=as_json, quiet=quiet, baud=baud)
     except FileExistsError as error:
         raise click.UsageError(str(error)) from error
     except OSError as error:

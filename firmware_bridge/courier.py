@@ -53,6 +53,8 @@ class Courier:
         self._changed = store.changed
         self._reconnect_s = reconnect_s
         self._tell = tell
+        self.acknowledged: Callable[[int], None] | None = None
+        """Called, from the link's thread, when more messages are acknowledged: with the last one's position."""
         self._asleep = False
         store.watch = self.wake
         self.thread = threading.Thread(target=self._run, name=f"instrument link {port.path}", daemon=True)
@@ -134,7 +136,10 @@ class Courier:
         received = port.read(most_s if wait_s is None else wait_s if most_s is None else min(wait_s, most_s))
         self._asleep = False
         was_online = host.online
+        before = self._store.acknowledged
         host.receive(received, time.monotonic())
+        if self.acknowledged is not None and self._store.acknowledged > before:
+            self.acknowledged(self._store.acknowledged)
         self._news()
         if host.fresh_doubts:
             doubts, host.fresh_doubts = host.fresh_doubts, []

@@ -50,6 +50,7 @@ class Instrument:
         outbox: str | Path | None = None,
         reconnect_s: float | None = 10.0,
         on_event: Callable[[Event], None] | None = None,
+        on_acknowledged: Callable[[int], None] | None = None,
     ) -> Instrument:
         """Open the port, greet the instrument, and start delivering: first what an outbox holds from before.
 
@@ -61,6 +62,8 @@ class Instrument:
             for as long as the link is open.
         :param on_event: called with each event, from the thread that opens the link until it is open, then from the
             link's own; return soon, and hand over to your thread or loop.
+        :param on_acknowledged: called from the link's thread when the instrument has acknowledged more, with how many
+            of all messages that were ever put into the outbox it has by now.
         :raises PortAbsentError, PortDeniedError, PortBusyError: the port does not open.
         :raises PortLostError: the port vanished meanwhile.
         :raises NoAnswerError: nothing answered within ``hello_timeout_s`` seconds.
@@ -72,7 +75,7 @@ class Instrument:
         store: Store | None = None
         try:
             store = MemoryStore() if outbox is None else Outbox(outbox)
-            return cls(serial_port, baud, hello_timeout_s, store, reconnect_s, on_event)
+            return cls(serial_port, baud, hello_timeout_s, store, reconnect_s, on_event, on_acknowledged)
         except BaseException:
             serial_port.close()
             if store is not None:
@@ -87,12 +90,14 @@ class Instrument:
         store: Store,
         reconnect_s: float | None,
         on_event: Callable[[Event], None] | None,
+        on_acknowledged: Callable[[int], None] | None = None,
     ) -> None:
         self._store = store
         self._changed = store.changed
         self._on_event = on_event
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._courier = Courier(port, baud, store, reconnect_s, self._tell)
+        self._courier.acknowledged = on_acknowledged
         self.instrument: HelloAck
         """What the instrument told of itself when it was greeted last."""
         self._courier.greet(hello_timeout_s)

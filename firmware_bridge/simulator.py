@@ -25,6 +25,7 @@ from firmware_bridge.receiver_control import ControlReceiver
 from firmware_bridge.schema import CommandStatus, EventCode, MessageType
 from firmware_bridge.serving import Printer, offered_port, stop_signals
 from firmware_bridge.store import random_id
+from firmware_bridge.wire import FIFO_BYTES, Wire
 
 _READ_BYTES = 4096
 _IDLE_S = 0.01
@@ -178,12 +179,13 @@ class Simulator:
         return f"differential {seq}: {counts or 'no cells'}; total {message.total}, unidentified {message.unidentified}"
 
 
-def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = False) -> None:
+def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = False, baud: int | None = None) -> None:
     """Run a simulated instrument until SIGTERM or SIGINT; call it in the main thread, where signals arrive.
 
     Prints the port on the first line, then what is applied, and last the totals. A line of standard input raises the
     event that it names.
 
+    :param baud: take and answer bytes no faster than a line of so many bit/s; at once otherwise.
     :raises FileExistsError: ``link`` names something that is not a symbolic link.
     :raises OSError: there is no pseudo-terminal left, or ``link`` cannot be made.
     """
@@ -191,30 +193,33 @@ def simulate(*, link: str | None = None, as_json: bool = False, quiet: bool = Fa
     with suppress(BrokenPipeError):
         printer = Printer(sys.stdout.fileno())
         with stop_signals() as stop, offered_port(printer, link=link, as_json=as_json) as instrument_end:
-            _serve(simulator, instrument_end, stop, printer)
+            _serve(simulator, instrument_end, stop, printer, baud)
         printer.add(*simulator.lines, simulator.totals())
         printer.finish()
 
 
-def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printer) -> None:
-    poll = select.poll()
-    poll.register(instrument_end, select.POLLIN)
-    poll.register(stop, select.POLLIN)
+def _serve(simulator: Simulator, instrument_end: int, stop: int, printer: Printer, baud: int | None) -> None:
+    inward, outward = Wire(baud), Wire(baud)
+    most = _READ_BYTES if baud is None else FIFO_BYTES
     keyboard = sys.stdin.fileno() if sys.stdin is not None else None  # None: started with it closed
-    if keyboard is not None:
-        poll.register(keyboard, select.POLLIN)
     print_at = 0.0
     while True:
+        now = time.monotonic()
         unprinted = simulator.lines or printer.pending
-        wait_s = _IDLE_S if unprinted or simulator.restless else None
-        ready = [descriptor for descriptor, _ in poll.poll(None if wait_s is None else wait_s * 1000)]
+        restless_s = _IDLE_S if unprinted or simulator.restless else None
+        waits = [wait_s for wait_s in (inward.wait_s(now), outward.wait_s(now), restless_s) if wait_s is not None]
+        watched = [stop] + ([] if keyboard is None else [keyboard]) + ([instrument_end] if inward.takes else [])
+        # not poll: a byte's time on the wire is far below its milliseconds
+        ready = select.select(watched, [], [], min(waits, default=None))[0]
+        now = time.monotonic()
         if stop in ready:
             return
-        if keyboard is not None and keyboard in ready and not _typed(simulator, keyboard):
-            poll.unregister(keyboard)
-        answer = simulator.feed(os.read(instrument_end, _READ_BYTES)) if instrument_end in ready else b""
-        answer += simulator.tick()
-        if answer:
+        if keyboard in ready and keyboard is not None and not _typed(simulator, keyboard):
+            keyboard = None
+        if instrument_end in ready:
+            inward.put(os.read(instrument_end, most), now)
+        outward.put(simulator.feed(inward.take(now)) + simulator.tick(), now)
+        if answer := outward.take(now):
             _answer(instrument_end, answer)
         if unprinted and (not ready or time.monotonic() >= print_at):
             printer.add(*simulator.lines)

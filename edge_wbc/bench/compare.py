@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from edge_wbc.bench.results import Result, Row
-from edge_wbc.bench.statistics import Interval, unpaired_ratio
+from edge_wbc.bench.statistics import Interval, Summary, unpaired_ratio
 
 MEMORY_ALIKE = 0.02
 """Kernels keep a little of the same memory for themselves."""
+WAITS_ALONE = 0.2
+"""Frames wait longer before a stage that became slower, and often by more than the stage: a wait is named only where no
+stage rose by this share of it."""
 
 Verdict = Literal["worse", "better", "same", "failed", "missing", "new"]
 
@@ -26,6 +29,8 @@ class Line:
     ratio: Interval | None
     """B ÷ A where lower is better, A ÷ B where higher is: above 1 is worse."""
     verdict: Verdict
+    slower: str = ""
+    """Of a row with parts that is worse, the part that rose most, with its medians."""
 
     def past(self, threshold: float) -> bool:
         """Whether it is worse by more than that share, or was there in A and did not come to its end in B."""
@@ -92,7 +97,29 @@ def _line(a: Row, b: Row | None) -> Line:
     ratio = unpaired_ratio(*worse)
     if ratio.low is None or ratio.holds(1):
         return Line(a.name, a.unit, first, second, ratio, "same")
-    return Line(a.name, a.unit, first, second, ratio, "worse" if ratio.value > 1 else "better")
+    if ratio.value <= 1:
+        return Line(a.name, a.unit, first, second, ratio, "better")
+    return Line(a.name, a.unit, first, second, ratio, "worse", _slower(a.parts, b.parts))
+
+
+def _slower(a: dict[str, Summary], b: dict[str, Summary]) -> str:
+    """Which part rose most, and from where to where; empty where none did."""
+    found = {name: (_middle(a.get(name)), _middle(each)) for name, each in b.items()} if a else {}
+    rose = {name: after - before for name, (before, after) in found.items() if after > before}
+    if not rose:
+        return ""
+    most = max(rose.values())
+    stages = [name for name in rose if not name.startswith("wait") and rose[name] >= WAITS_ALONE * most]
+    name = max(stages or rose, key=rose.__getitem__)
+    before, after = found[name]
+    return f"{name} {before:.2f} → {after:.2f} ms"
+
+
+def _middle(part: Summary | None) -> float:
+    if part is None:
+        return 0.0
+    median = part.percentiles.get("p50")
+    return part.mean if median is None else median
 
 
 def _value(row: Row) -> float | None:

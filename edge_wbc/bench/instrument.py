@@ -35,12 +35,14 @@ class SimulatedInstrument:
 
 
 @contextmanager
-def simulated_instrument() -> Iterator[SimulatedInstrument]:
+def simulated_instrument(baud: int | None = None) -> Iterator[SimulatedInstrument]:
     """Start it on a pseudo-terminal; it is ended at the latest on leaving.
 
+    :param baud: be as slow as a line of so many bit/s.
     :raises EnvironmentMissing: it did not start.
     """
     command = [sys.executable, "-m", "edge_wbc", "instrument", "simulate", "--json", "--quiet"]
+    command += [] if baud is None else ["--baud", str(baud)]
     # A session of its own: Ctrl-C reaches only the host, which ends the instrument when all is delivered.
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True

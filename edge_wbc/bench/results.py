@@ -72,7 +72,10 @@ class Row:
     throughput: float | None = None
     """Crops a second while it ran: all crops ÷ all time."""
     parts: dict[str, Summary] = field(default_factory=dict)
-    """Of what the time is made up, where the engine tells."""
+    """Of what the time is made up, where the engine tells; of a pipeline its stages, and its waits, which begin with
+    ``wait``. A frame that does not meet a part counts there with 0, so that the means add up."""
+    bound: str = ""
+    """The stage of a pipeline that was occupied longest."""
     told: dict[str, float] = field(default_factory=dict)
     """What a peer said of itself, median over the rounds."""
     ratios: dict[str, Interval] = field(default_factory=dict)

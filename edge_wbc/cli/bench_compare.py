@@ -51,6 +51,9 @@ def compare(a: Path, b: Path, threshold: float, anyway: bool, as_json: bool) -> 
     _table(lines, past)
     say("ratio: above 1 is worse in B; medians of the rounds, with the 95 % interval of their ratio")
     say(f"worse, better: the interval leaves out 1; !: by more than {threshold:g} %, failed, or missing")
+    for line in lines:
+        if line.slower:
+            say(f"{line.name}: slower in {line.slower}, medians")
     for said in differences:
         say(f"compared anyway: {said}")
     for name, (before, after) in software.items():

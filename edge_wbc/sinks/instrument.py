@@ -33,6 +33,9 @@ class InstrumentSink:
         self.uri = uri
         self.hear: Callable[[str], None] = lambda event: None
         """Called from the link's thread with the name of each event of the instrument."""
+        self.acknowledged: Callable[[int], None] | None = None
+        """Called from the link's thread with how many results are acknowledged, those of the outbox's past included;
+        set before ``open``."""
         self._port = port
         self._baud = baud
         self._place = outbox
@@ -52,6 +55,7 @@ class InstrumentSink:
                 outbox=self._outbox,
                 reconnect_s=LOST_S if self._outbox is None else None,
                 on_event=self._told,
+                on_acknowledged=self.acknowledged,
             )
         except bridge.LinkError as error:
             raise EnvironmentMissing(str(error)) from None
