@@ -1,4 +1,7 @@
-"""The pipeline beside the loop most people write: same frames, same run, each in a process of its own, in turn."""
+"""The pipeline beside the loop most people write: same frames, same run, each in a process of its own, in turn.
+
+The loop runs as people write it, ONNX Runtime on the f32 graph, and with our graph and engine in it.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,13 @@ from typing import Any
 
 from edge_wbc.bench.instrument import simulated_instrument
 from edge_wbc.errors import EnvironmentMissing
-from edge_wbc.manifest import Model
+from edge_wbc.manifest import Model, load_model
 
 PIPELINE = "pipeline"
 LOOPS = {"loop, 1 thread": 1, "loop, default": 0}
 """Name → ONNX Runtime threads, 0 for as many as it takes by default."""
+ENGINE_LOOPS = {"loop, our engine, 1 thread": 1, "loop, our engine, default": 0}
+"""The same with the pipeline's graph and engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,15 @@ def lay_out(frames: Sequence[Path], folder: Path, repeat: int) -> int:
     return len(names)
 
 
+def in_f32(model: Model) -> Model:
+    """The f32 graph that an INT8 or FP16 graph was made of, where it lies beside it; else the same.
+
+    :raises ModelError: it can't be used.
+    """
+    graph = model.graph.with_stem(model.graph.stem.removesuffix(f"-{model.manifest.graph.precision}"))
+    return load_model(str(graph)) if graph.exists() else model
+
+
 def plain_graph(model: Model, out: Path) -> None:
     """Write the graph the loop runs.
 
@@ -76,7 +90,14 @@ def run_rounds(
     """Every program once a round, the order turned by one from round to round so that drift hits all alike."""
     programs: dict[str, Callable[[], Run]] = {
         PIPELINE: lambda: _pipeline(folder, model, engine),
-        **{name: _loop_runner(folder, plain, threads) for name, threads in LOOPS.items()},
+        **{
+            name: _loop(["edge_wbc.bench.naive_loop", str(folder), str(plain)], [str(threads)])
+            for name, threads in LOOPS.items()
+        },
+        **{
+            name: _loop(["edge_wbc.bench.engine_loop", str(folder), str(model.graph)], [str(threads), engine])
+            for name, threads in ENGINE_LOOPS.items()
+        },
     }
     names = list(programs)
     results: dict[str, list[Run]] = {name: [] for name in names}
@@ -118,11 +139,12 @@ def _pipeline(folder: Path, model: Model, engine: str) -> Run:
         return Run(printed["frames"], printed["cells"], printed["seconds"], instrument.stop()["applied"])
 
 
-def _loop_runner(folder: Path, plain: Path, threads: int) -> Callable[[], Run]:
+def _loop(before: Sequence[str], after: Sequence[str]) -> Callable[[], Run]:
+    """:param before: module and arguments up to the port, and ``after`` it."""
+
     def run() -> Run:
         with simulated_instrument() as instrument:
-            arguments = [str(folder), str(plain), instrument.port, str(threads)]
-            printed = _run([sys.executable, "-m", "edge_wbc.bench.naive_loop", *arguments])
+            printed = _run([sys.executable, "-m", *before, instrument.port, *after])
             return Run(printed["frames"], printed["cells"], printed["seconds"], instrument.stop()["applied"])
 
     return run

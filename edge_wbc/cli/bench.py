@@ -43,12 +43,13 @@ def bench(
 ) -> int:
     """Measure the pipeline beside the loop most people write, both doing the whole job, or what a command names.
 
-    Read, locate, crop, classify in f32, deliver to a simulated instrument; the same frames, in turn, in one run.
+    Read, locate, crop, classify, deliver to a simulated instrument; the same frames, in turn, in one run. The loop runs
+    in ONNX Runtime on the f32 graph, as people write it, and once more with our graph and engine.
     """
     if context.invoked_subcommand is not None:
         return 0
     from edge_wbc.bench.beside_loop import compare as compare_programs
-    from edge_wbc.bench.beside_loop import lay_out, plain_graph, run_rounds
+    from edge_wbc.bench.beside_loop import in_f32, lay_out, plain_graph, run_rounds
     from edge_wbc.bench.machine import identify, in_words, look
     from edge_wbc.engines.base import engine_name
     from edge_wbc.manifest import load_model
@@ -68,9 +69,9 @@ def bench(
         given = given or _draw_fields(drawn)
         repeat = 1 if smoke else max(1, -(-FRAMES_A_RUN // len(given)))
         count = lay_out(given[:24] if smoke else given, links, repeat)
-        plain = Path(scratch, "plain.onnx")
-        plain_graph(loaded, plain)
-        with progress("rounds", 3 * rounds) as advance:
+        plain, people = Path(scratch, "plain.onnx"), in_f32(loaded)
+        plain_graph(people, plain)
+        with progress("rounds", 5 * rounds) as advance:
             results = run_rounds(links, loaded, plain, rounds, engine, advance)
     lines = compare_programs(results)
     if as_json:
@@ -81,7 +82,9 @@ def bench(
     else:
         _table(lines, f"{count} {what}, {loaded.name}, {rounds} rounds")
         say(in_words(machine, before))
-        say(f"pipeline: {engine}, precision hint f32. loop: ONNX Runtime, f32 graph, one call a cell")
+        say(
+            f"pipeline and our engine: {engine}, precision hint f32. loop: ONNX Runtime, {people.name}, one call a cell"
+        )
         say("frames/s: median of the rounds. ratio: pipeline ÷ this, median of the ratios within each round")
     lost = [line for line in lines if line.applied != line.cells]
     for line in lost:

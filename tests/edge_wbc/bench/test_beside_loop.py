@@ -11,10 +11,11 @@ import cv2
 import pytest
 
 from edge_wbc.bench import naive_loop
-from edge_wbc.bench.beside_loop import PIPELINE, Run, compare, lay_out, plain_graph, run_rounds
+from edge_wbc.bench.beside_loop import PIPELINE, Run, compare, in_f32, lay_out, plain_graph, run_rounds
+from edge_wbc.bench.instrument import simulated_instrument
 from edge_wbc.classify import classify, cut
 from edge_wbc.engines.base import open_engine
-from edge_wbc.manifest import load_model
+from edge_wbc.manifest import MODELS, load_model
 from edge_wbc.sources.base import open_source
 from edge_wbc.sources.files import read_image
 from edge_wbc.types import Frame
@@ -42,7 +43,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_program_delivers_every_cell_of_every_frame(frames: Path, plain: Path) -> None:
     steps: list[int] = []
     results = run_rounds(frames, load_model(), plain, 1, "openvino", steps.append)
-    assert steps == [1, 2, 3]
+    assert steps == [1, 2, 3, 4, 5]
     assert next(iter(results)) == PIPELINE
     runs = [run for several in results.values() for run in several]
     assert {run.frames for run in runs} == {len(list(frames.iterdir()))}
@@ -74,6 +75,29 @@ def test_the_loop_sends_in_order_what_the_pipeline_would_say(frames: Path, plain
 
 def test_the_loop_stays_as_short_as_people_write_it() -> None:
     assert len(Path(naive_loop.__file__).read_text().splitlines()) <= 60
+
+
+def test_the_loop_runs_the_f32_graph_also_beside_a_pipeline_in_int8(tmp_path: Path) -> None:
+    assert in_f32(load_model("leukonet-4-int8")).graph.stem == "leukonet-4"
+    assert in_f32(load_model("leukonet")).graph.stem == "leukonet"
+    for suffix in (".onnx", ".manifest.json"):
+        for path in MODELS.glob(f"leukonet-int8*{suffix}"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    alone = load_model(str(tmp_path / "leukonet-int8.onnx"))
+    assert in_f32(alone) == alone, "there is no other"
+
+
+def test_the_loop_with_our_engine_names_cells_as_the_pipeline_does(frames: Path) -> None:
+    with simulated_instrument() as instrument:
+        command = [sys.executable, "-m", "edge_wbc.bench.engine_loop", str(frames), "leukonet", instrument.port, "1"]
+        done = subprocess.run([*command, "openvino"], capture_output=True, text=True, check=True)
+    engine = open_engine("openvino", load_model(), 1)
+    images = [read_image(path) for path in sorted(frames.iterdir())]
+    crops = cut([(pixels, cell) for pixels in images for cell in locate(pixels)], engine)
+    ours = [max(p.probabilities, key=p.probabilities.__getitem__) for p in classify(crops, engine)]
+    engine.close()
+    names = load_model().manifest.labels.names
+    assert [names[best] for best in json.loads(done.stdout)["labels"]] == ours
 
 
 def test_ratios_are_taken_within_each_round() -> None:
