@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints/$(shell $(PYTHON) -c 'import sys; print(f"py31{min(sys.version_info.minor, 12) - 10}")').txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo test soak rates fuzz lint types contracts check clean
+.PHONY: demo test soak rates fuzz benchmarks lint types contracts check clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/edge-wbc demo
@@ -27,6 +27,15 @@ FUZZ ?= -max_total_time=60 -max_len=256
 fuzz:
 	$(MAKE) -s -C firmware_bridge/firmware fuzz
 	firmware_bridge/firmware/build/host/fuzz -print_final_stats=1 -artifact_prefix=firmware_bridge/firmware/build/ $(FUZZ)
+
+# make benchmarks MACHINE=orin-nano-25w FRAMES=FOLDER: your own machine, your own photographs
+MACHINE ?= this-machine
+SHOWN := docs/benchmarks/$(MACHINE)
+benchmarks: $(VENV)/.dev
+	$(BIN)/edge-wbc bench engine --out $(SHOWN)-engine.json
+	$(BIN)/edge-wbc bench roofline --out $(SHOWN)-roofline.json
+	$(BIN)/edge-wbc bench pipeline $(addprefix --frames ,$(FRAMES)) --out $(SHOWN)-pipeline.json
+	$(BIN)/edge-wbc bench report $(SHOWN)-*.json --page $(SHOWN).html --markdown $(SHOWN).md
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

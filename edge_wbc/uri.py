@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 from edge_wbc.errors import UsageError
 
@@ -58,6 +56,8 @@ def parse(text: str, table: Mapping[str, str], *, plain: str | None = None) -> U
 
     :raises UsageError: the scheme is not in ``table``.
     """
+    from urllib.parse import parse_qsl, unquote  # with difflib 5 ms, which `edge-wbc --help` need not wait for
+
     scheme, colon, rest = text.partition(":")
     if not colon or len(scheme) < 2 or not scheme.replace("+", "").replace("-", "").isalnum():
         if plain is None:
@@ -65,6 +65,8 @@ def parse(text: str, table: Mapping[str, str], *, plain: str | None = None) -> U
         return Uri(text, plain, text, {})
     scheme = scheme.lower()
     if scheme not in table:
+        from difflib import get_close_matches
+
         near = get_close_matches(scheme, table, n=1)
         hint = f"did you mean {near[0]}:" if near else "known are " + ", ".join(f"{s}:" for s in table)
         raise UsageError(f"{text!r}: unknown scheme {scheme!r}; {hint}")

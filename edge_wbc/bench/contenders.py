@@ -22,6 +22,8 @@ from edge_wbc.manifest import Model
 from edge_wbc.types import Pixels
 
 APP, TRTEXEC = "benchmark_app", "trtexec"
+ANY_GRAPH = ""
+"""In a peer's group: it is held beside every graph."""
 Judge = Callable[[peers.Answer, int], Accuracy]
 """Holds answers to batches of that size against the reference's."""
 
@@ -38,17 +40,28 @@ class Contender:
     what: dict[str, str]
     crops: Pixels
     """uint8 (batch, S, S, 3) BGR."""
-    group: tuple[str, ...]
-    """Ratios are taken within one: the same graph, batch size and precision hint."""
+    group: tuple[str, str, str]
+    """Ratios are taken within one: the same graph, precision hint and batch size."""
     answer: peers.Answer | None = None
     """None for a program of its own."""
     program: Callable[[int, float], peers.Told] | None = None
     """Called with how many calls to make, and for how many seconds if it counts those."""
+    timed: Callable[[Pixels, int, float], list[int]] | None = None
+    """Where another process has the answers: times so many calls at least, for so long at least, in ns."""
     judge: Judge | None = None
+    request_ms: Callable[[], float] | None = None
+    """What the engine's own request took of the last call, as benchmark_app tells it."""
     split: Overlapping | None = None
     """The engine, where starting a batch and waiting for it are two calls."""
     peer: bool = True
+    absent: str = ""
+    """What is not installed, so that it takes no turn."""
     close: Callable[[], None] = _nothing
+
+    def beside(self, other: Contender) -> bool:
+        """Whether this is held beside that peer."""
+        same = other.group[1:] == self.group[1:] and other.group[0] in (self.group[0], ANY_GRAPH)
+        return other.peer and not self.peer and same
 
 
 def of_model(
@@ -63,23 +76,24 @@ def of_model(
     drawn = golden(model.manifest.input.size_px, model.manifest.input.margin).crops
     crops = np.ascontiguousarray(np.resize(drawn, (batch, *drawn.shape[1:])))
     for hint in hints if engine == "openvino" else ("",):
-        opened = _open(engine, model, threads, hint)
-        make = partial(_named, model, crops, opened.precision)
+        made = opened(engine, model, threads, hint)
+        make = partial(_named, model, crops, made.precision)
         yield make(
-            opened.name,
-            answer=_answering(opened),
+            made.name,
+            answer=answering(made),
             judge=judge,
-            split=opened if isinstance(opened, Overlapping) and batch <= LARGEST_BATCH else None,
+            request_ms=_request_ms(made) if isinstance(made, OpenvinoEngine) else None,
+            split=made if isinstance(made, Overlapping) and batch <= LARGEST_BATCH else None,
             peer=False,
-            close=opened.close,
+            close=made.close,
         )
         if with_peers and engine == "openvino":
             yield from _openvinos(make, model, crops.shape, threads, hint, judge)
-        elif with_peers and isinstance(opened, TensorrtEngine) and (command := peers.program(TRTEXEC)):
+        elif with_peers and isinstance(made, TensorrtEngine) and (command := peers.program(TRTEXEC)):
             beside = partial(peers.trtexec, place_of(model, machine()).engine, crops.shape, command=command)
             yield make(TRTEXEC, program=lambda _, seconds, beside=beside: beside(seconds))
     if with_peers:
-        loop = _loop(lambda: peers.onnxruntime_loop(model.graph, threads))
+        loop = lazily(lambda: peers.onnxruntime_loop(model.graph, threads))
         yield _named(model, crops, "f32", "onnxruntime loop", answer=loop, judge=judge)
 
 
@@ -87,9 +101,9 @@ def _openvinos(
     make: Callable[..., Contender], model: Model, shape: tuple[int, ...], threads: int, hint: str, judge: Judge
 ) -> Iterator[Contender]:
     looped = partial(peers.openvino_loop, model.graph, shape, threads, hint)
-    yield make("openvino loop", answer=_loop(partial(looped, fixed=shape[0] == 1)), judge=judge)
+    yield make("openvino loop", answer=lazily(partial(looped, fixed=shape[0] == 1)), judge=judge)
     if shape[0] > 1:
-        yield make("openvino loop, fixed shape", answer=_loop(looped), judge=judge)
+        yield make("openvino loop, fixed shape", answer=lazily(looped), judge=judge)
     command = peers.program(APP)
     if command is None:
         return
@@ -107,15 +121,24 @@ def _named(model: Model, crops: Pixels, hint: str, engine: str, **others: Any) -
     return Contender(f"{stem}, {engine} {hint}, batch {batch}", what, crops, (stem, hint, batch), **others)
 
 
-def _open(engine: str, model: Model, threads: int, hint: str) -> Engine:
+def opened(engine: str, model: Model, threads: int, hint: str) -> Engine:
+    """An engine by name; OpenVINO's with a precision hint.
+
+    :raises EdgeWbcError: it can't be opened.
+    """
     return OpenvinoEngine(model, threads, hint) if engine == "openvino" else open_engine(engine, model, threads)
 
 
-def _answering(engine: Engine) -> peers.Answer:
+def _request_ms(engine: OpenvinoEngine) -> Callable[[], float]:
+    return lambda: engine.request_ms
+
+
+def answering(engine: Engine) -> peers.Answer:
+    """Its probabilities alone."""
     return lambda crops: engine.infer(crops).probabilities
 
 
-def _loop(make: Callable[[], peers.Answer]) -> peers.Answer:
+def lazily(make: Callable[[], peers.Answer]) -> peers.Answer:
     """Made when first called: what keeps it from being made stands in its row."""
     made: list[peers.Answer] = []
 

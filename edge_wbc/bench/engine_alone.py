@@ -10,19 +10,16 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from edge_wbc.bench.contenders import Contender
-from edge_wbc.bench.peers import Answer, Told
 from edge_wbc.bench.power import PowerMeter
-from edge_wbc.bench.results import Accuracy, Row, measured
-from edge_wbc.bench.side_by_side import compare
-from edge_wbc.bench.statistics import Interval, paired_ratio, summary, time_interval
-from edge_wbc.errors import first_line
-from edge_wbc.types import Pixels
+from edge_wbc.bench.results import Row, measured
+from edge_wbc.bench.statistics import summary, time_interval
+from edge_wbc.bench.taken import Taken, quickest, ratios, requests
 
 WARM_UP_S = 0.2
 WARM_UP_CALLS = 2
@@ -32,29 +29,6 @@ CALL_BY_CALL_ROUNDS = 100
 """At most, of an engine and a loop in this process; see ``side_by_side``."""
 SETTINGS = ("INFERENCE_NUM_THREADS", "INFERENCE_PRECISION_HINT", "ENABLE_CPU_PINNING", "version", "warnings")
 """What is kept of what a program says of its settings."""
-
-
-@dataclass(slots=True)
-class _Taken:
-    """What a contender has so far."""
-
-    contender: Contender
-    rounds_ns: dict[int, list[int]] = field(default_factory=dict)
-    """By round; a program's own median stands alone."""
-    enqueue_ns: list[int] = field(default_factory=list)
-    heard: list[Told] = field(default_factory=list)
-    power_mw: list[dict[str, float]] = field(default_factory=list)
-    accuracy: Accuracy | None = None
-    error: str = ""
-
-    def guarded(self, step: Callable[[], object]) -> None:
-        """Once a step has failed no other is tried."""
-        if self.error:
-            return
-        try:
-            step()
-        except Exception as error:  # an engine of another package may raise anything
-            self.error = first_line(error)
 
 
 def measure(
@@ -73,7 +47,7 @@ def measure(
     :param done: called after each round, while clocks are as it left them.
     """
     least = -(-LEAST_CALLS // rounds)
-    taken = [_Taken(contender) for contender in contenders]
+    taken = [Taken(contender) for contender in contenders]
     for each in taken:
         each.guarded(partial(_begin, each, WARM_UP_S if turn_s else 0.0))
     for turn in range(rounds):
@@ -83,10 +57,19 @@ def measure(
         done()
         progress(turn + 1)
     pairs = CALL_BY_CALL_ROUNDS if turn_s else 0
-    return [replace(_row(each), ratios=_ratios(each, taken, pairs), peer=each.contender.peer) for each in taken]
+    beside = [ratios(each, taken, pairs) for each in taken]  # first: one that fails now says so in its row as well
+    return [
+        replace(
+            _row(each),
+            ratios=found,
+            further_ratios={"quickest": quickest(each, taken), "request": requests(each, taken)},
+            peer=each.contender.peer,
+        )
+        for each, found in zip(taken, beside, strict=True)
+    ]
 
 
-def _begin(each: _Taken, seconds: float) -> None:
+def _begin(each: Taken, seconds: float) -> None:
     contender = each.contender
     if contender.answer is None:
         return
@@ -99,20 +82,27 @@ def _begin(each: _Taken, seconds: float) -> None:
             return
 
 
-def _turn(each: _Taken, taken: Sequence[_Taken], turn: int, turn_s: float, least: int) -> None:
+def _turn(each: Taken, taken: Sequence[Taken], turn: int, turn_s: float, least: int) -> None:
     contender = each.contender
     gc.collect()
+    if contender.timed is not None:
+        each.rounds_ns[turn] = contender.timed(contender.crops, least, turn_s)
+        each.least_ns[turn] = [min(each.rounds_ns[turn])]
+        return
     if contender.program is not None:
         alike = [one for one in taken if one.contender.group == contender.group]
         typical = min((float(np.median(calls)) for one in alike for calls in one.rounds_ns.values()), default=1e6)
         heard = contender.program(max(least, int(turn_s * 1e9 / typical)), turn_s)
         each.heard.append(heard)
         each.rounds_ns[turn] = [round(heard.median_ms * 1e6)]
+        if "min" in heard.figures:
+            each.least_ns[turn] = [heard.figures["min"] * 1e6]
         return
     assert contender.answer is not None
     for _ in range(WARM_UP_CALLS):
         contender.answer(contender.crops)
     calls: list[int] = []
+    inside: list[int] = []
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -127,16 +117,23 @@ def _turn(each: _Taken, taken: Sequence[_Taken], turn: int, turn_s: float, least
                     each.enqueue_ns.append(time.perf_counter_ns() - started)
                     contender.split.collect()
                 calls.append(time.perf_counter_ns() - started)
+                if contender.request_ms is not None:
+                    inside.append(round(1e6 * contender.request_ms()))
     finally:
         if collecting:
             gc.enable()
     each.rounds_ns[turn] = calls
+    each.least_ns[turn] = [min(calls)]
+    if inside:
+        each.inside_ns[turn] = inside
     if meter.mean_mw:
         each.power_mw.append(meter.mean_mw)
 
 
-def _row(each: _Taken) -> Row:
+def _row(each: Taken) -> Row:
     contender, batch = each.contender, len(each.contender.crops)
+    if contender.absent:
+        return Row(contender.name, contender.what, "ms", "lower", absent=contender.absent)
     rounds = [each.rounds_ns[turn] for turn in sorted(each.rounds_ns)]
     if not each.heard:
         rails = {rail for reading in each.power_mw for rail in reading}
@@ -146,7 +143,7 @@ def _row(each: _Taken) -> Row:
             rounds,
             batch,
             accuracy=each.accuracy,
-            parts={"enqueue": summary(np.array(each.enqueue_ns) / 1e6)} if each.enqueue_ns else {},
+            parts={name: summary(np.array(taken) / 1e6) for name, taken in _parts(each) if taken},
             power_mw={rail: float(np.mean([reading.get(rail, 0.0) for reading in each.power_mw])) for rail in rails},
             error=each.error,
         )
@@ -168,30 +165,9 @@ def _row(each: _Taken) -> Row:
     )
 
 
-def _ratios(each: _Taken, taken: Sequence[_Taken], pairs: int) -> dict[str, Interval]:
-    """An engine to each of its peers on the same graph with the same hint: call by call where both are in this process,
-    else in the rounds that both came through.
-
-    :param pairs: most rounds call by call; none if 0.
-    """
-    ours, found = each.contender, {}
-    for other in taken:
-        theirs = other.contender
-        turns = sorted(each.rounds_ns.keys() & other.rounds_ns.keys())
-        if ours.peer or not theirs.peer or theirs.group != ours.group or not turns:
-            continue
-        if pairs and ours.answer and theirs.answer and not each.error and not other.error:
-            first, second = ({"call": partial(_call, answer, ours.crops)} for answer in (theirs.answer, ours.answer))
-            (difference,), _ = compare(first, second, 1, pairs)
-            found[theirs.name] = difference.ratio
-        else:
-            a, b = ([float(np.median(one.rounds_ns[turn])) for turn in turns] for one in (other, each))
-            found[theirs.name] = paired_ratio(a, b)
-    return found
-
-
-def _call(answer: Answer, crops: Pixels, _: int) -> object:
-    return answer(crops)
+def _parts(each: Taken) -> list[tuple[str, list[int]]]:
+    """By name, what of all calls one part took."""
+    return [("enqueue", each.enqueue_ns), ("request", [took for turn in each.inside_ns.values() for took in turn])]
 
 
 def _middle(values: Sequence[float]) -> float:

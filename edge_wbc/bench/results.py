@@ -80,12 +80,16 @@ class Row:
     """What a peer said of itself, median over the rounds."""
     ratios: dict[str, Interval] = field(default_factory=dict)
     """To rows of this result, both from the same round: this ÷ that."""
+    further_ratios: dict[str, dict[str, Interval]] = field(default_factory=dict)
+    """``quickest``: of each round's least call. ``request``: part ``request`` of this ÷ what a program tells."""
     accuracy: Accuracy | None = None
     power_mw: dict[str, float] = field(default_factory=dict)
     peer: bool = False
     """Whether it is no engine of edge-wbc, but what one is held against."""
     error: str = ""
     """What ended it."""
+    absent: str = ""
+    """What is not installed, so that it took no turn."""
 
     @property
     def least(self) -> float | None:

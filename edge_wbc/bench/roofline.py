@@ -19,6 +19,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
+from edge_wbc.bench.results import Row
+from edge_wbc.bench.statistics import Interval
 from edge_wbc.manifest import Model
 
 _WIDTHS = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
@@ -97,6 +99,21 @@ class Roofline:
         if precision not in peaks.macs_per_s:
             return None
         return sum(layer.bound_ms(peaks, precision) for layer in self.layers)
+
+
+def rows(found: Roofline) -> list[Row]:
+    """A row a layer, the longest first, for a result."""
+    made = []
+    for layer in found.layers:
+        what = {
+            "layer": layer.name,
+            "kernel": layer.kernel,
+            "precision": layer.precision,
+            "by": layer.bound_by(found.peaks),
+        }
+        told = {"macs": float(layer.macs), "bytes": float(layer.bytes), "bound": layer.bound_ms(found.peaks)}
+        made.append(Row(layer.name, what, "ms", "lower", median=Interval(layer.ms, None, None), told=told))
+    return made
 
 
 def roofline(model: Model, batch: int, threads: int, seconds: float) -> Roofline:

@@ -15,6 +15,7 @@ from edge_wbc.cli.bench_counting import counting
 from edge_wbc.cli.bench_endurance import endurance
 from edge_wbc.cli.bench_engine import engine
 from edge_wbc.cli.bench_pipeline import pipeline
+from edge_wbc.cli.bench_report import report
 from edge_wbc.cli.bench_roofline import roofline
 from edge_wbc.cli.bench_self_check import self_check
 from edge_wbc.cli.common import print_json, progress, say
@@ -94,6 +95,7 @@ bench.add_command(counting)
 bench.add_command(endurance)
 bench.add_command(engine)
 bench.add_command(pipeline)
+bench.add_command(report)
 bench.add_command(roofline)
 bench.add_command(self_check)
 

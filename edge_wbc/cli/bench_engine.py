@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +14,7 @@ import click
 from edge_wbc.cli.common import Advance, print_json, progress, say
 
 if TYPE_CHECKING:
-    from edge_wbc.bench.results import Result, Row
+    from edge_wbc.bench.results import Row
 
 
 @click.command()
@@ -48,13 +50,16 @@ def engine(
     """The engine alone, by model, precision and batch size: crops in memory to probabilities in memory.
 
     In the same rounds, where they are installed: OpenVINO's benchmark_app, or trtexec beside TensorRT; a bare loop in
-    OpenVINO and in ONNX Runtime. Exit code 1: something failed; its row says what.
+    OpenVINO and in ONNX Runtime; our weights in PyTorch; MobileNetV3-Small and ResNet-18 in the same engine. Exit code
+    1: something failed; its row says what.
     """
+    from edge_wbc.bench import networks, torch_peer
     from edge_wbc.bench.contenders import judge_of, of_model
     from edge_wbc.bench.engine_alone import LEAST_CALLS, WARM_UP_S, measure
     from edge_wbc.bench.machine import identify
     from edge_wbc.bench.results import result, to_json, write
     from edge_wbc.bench.trust import Watch, too_few
+    from edge_wbc.cli.engine_tables import show
     from edge_wbc.engines.base import engine_name
     from edge_wbc.engines.openvino import computes_bf16
     from edge_wbc.manifest import load_model
@@ -68,14 +73,22 @@ def engine(
     watch = Watch()
     rows: list[Row] = []
     judges = [judge_of(model) for model in loaded]
-    with progress("rounds", rounds * len(batches)) as advance:
+    kinds = [kind for kind in torch_peer.KINDS if kind != "compiled" or not smoke] if peers else []
+    with TemporaryDirectory(prefix="edge-wbc-bench-") as name, progress("rounds", rounds * len(batches)) as advance:
+        scratch = Path(name)
+        absent = networks.write_published(scratch, loaded[0].manifest.labels.names) if peers else ""
         for number, batch in enumerate(batches):
             with ExitStack() as stack:
                 contenders = [
                     contender
                     for model, judge in zip(loaded, judges, strict=True)
-                    for contender in of_model(model, engine, batch, threads, hints, peers, judge)
+                    for contender in (
+                        *of_model(model, engine, batch, threads, hints, peers, judge),
+                        *networks.in_pytorch(model, batch, threads, judge, kinds),
+                    )
                 ]
+                if peers:
+                    contenders += networks.published(scratch, absent, engine, batch, threads, hints)
                 for contender in contenders:
                     stack.callback(contender.close)
                 step = partial(_shifted, advance, number * rounds)
@@ -88,6 +101,9 @@ def engine(
         "seconds": seconds,
         "warm-up s": WARM_UP_S,
         "least calls": LEAST_CALLS,
+        "affinity": "processors " + " ".join(map(str, sorted(os.sched_getaffinity(0))))
+        if hasattr(os, "sched_getaffinity")
+        else "any processor",
         "garbage": "collected before each turn, not during it",
     }
     doubts += too_few(rounds, {row.name: row.summary.count for row in rows if row.summary})
@@ -105,7 +121,7 @@ def engine(
     if as_json:
         print_json(to_json(found))
     else:
-        _tables(found)
+        show(found)
         if out is not None:
             say(f"wrote {out}; `edge-wbc bench compare {out} OTHER.json` holds another run against it")
     return 1 if any(row.error for row in rows) else 0
@@ -113,71 +129,3 @@ def engine(
 
 def _shifted(advance: Advance, by: int, done: int) -> None:
     advance(by + done)
-
-
-def _tables(found: Result) -> None:
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from edge_wbc.bench.machine import in_words
-
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    times = Table(title="Engines alone; ms a call")
-    numbers = ("batch", "p50", "p90", "p95", "p99", "p99.9", "far out", "crops/s", "agree", "least recall", "mJ/crop")
-    for column in ("model", "engine", "hint", *numbers):
-        times.add_column(column, justify="right" if column in numbers else "left")
-    for row in found.rows:
-        times.add_row(*(row.what[name] for name in ("model", "engine", "hint", "batch")), *_figures(row))
-    console.print(times)
-    beside = Table(title="Beside others on the same graph, threads and hint; time of this ÷ time of that")
-    for column in ("this", "that", "ratio", "95 %", "apart, µs", "quickest"):
-        beside.add_column(column, justify="left" if column in ("this", "that") else "right")
-    rows = {row.name: row for row in found.rows}
-    for row in found.rows:
-        for name, ratio in row.ratios.items():
-            other = rows[name]
-            if row.median is None or other.median is None:
-                continue
-            interval = "–" if ratio.low is None else f"{ratio.low:.3f}–{ratio.high:.3f}"
-            apart = f"{1000 * (row.median.value - other.median.value):+.0f}"
-            quickest = "–" if row.least is None or not other.least else f"{row.least / other.least:.3f}"
-            beside.add_row(row.name, other.what["engine"], f"{ratio.value:.3f}", interval, apart, quickest)
-    if beside.row_count:
-        console.print(beside)
-    settings = found.settings
-    say(in_words(found.machine, found.before))
-    say(f"{settings['threads']} thread, {settings['rounds']} rounds in turn, {settings['seconds']:g} s of each or more")
-    say("p50 to p99.9: nearest rank of all calls, from crops in memory to probabilities in memory; –: too few calls")
-    say("  to tell; a program that runs beside tells its median and no more. No CPU engine copies crops to a device")
-    say("ratio: to a loop, call by call, interrupted calls taken again; to a program, medians of the same round")
-    say("  apart: of the medians of the rounds. quickest: of the quickest call of all, which others disturb least")
-    say("far out: calls more than 3 interquartile ranges above the third quartile; they are in every figure")
-    say("crops/s: all crops ÷ the time of all calls. hint: what the engine computes in where the graph leaves it open")
-    say("agree: of the 64 golden crops, named as ONNX Runtime names them on the same graph. least recall: of the")
-    say("  class of them that is named rightly least. They are drawn: a wrong engine shows, accuracy does not")
-    say("benchmark_app: request alone; ours and the loops also wrap the crops and take the answers out, in Python.")
-    say("  Ours is compiled for one crop, and for any number for more; a fixed shape saves working it out in each call")
-    for row in found.rows:
-        if row.error:
-            say(f"edge-wbc: {row.name}: {row.error}")
-    for doubt in found.doubts:
-        say(f"times may be off: {doubt.said}")
-
-
-def _figures(row: Row) -> list[str]:
-    from edge_wbc.bench.power import total_mw
-
-    if row.summary is None:
-        median = "failed" if row.median is None else f"{row.median.value:.3f}"
-        rate = "–" if row.throughput is None else f"{row.throughput:.0f}"
-        return [median, *("–" for _ in range(5)), rate, "–", "–", "–"]
-    percents = ("–" if value is None else f"{value:.3f}" for value in row.summary.percentiles.values())
-    agree, recall = "–", "–"
-    if row.accuracy is not None:
-        agree = f"{row.accuracy.agreeing}"
-        recall = f"{min(row.accuracy.recall.values()):.2f}"
-    power = total_mw(row.power_mw)
-    energy = "–" if power is None else f"{power * row.summary.mean / 1000 / int(row.what['batch']):.2f}"
-    return [*percents, f"{row.summary.outliers}", f"{row.throughput:.0f}", agree, recall, energy]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -13,15 +14,17 @@ from edge_wbc.cli.common import print_json, say
 @click.option("--model", default="leukonet-int8", show_default=True, help="A shipped model, or a .onnx file.")
 @click.option("--batch", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the result, for `bench report`.")
 @click.option("--smoke", is_flag=True, help="A few calls of each.")
 @click.option("--json", "as_json", is_flag=True, help="Print every layer in one JSON object.")
-def roofline(model: str, batch: int, threads: int, smoke: bool, as_json: bool) -> int:
+def roofline(model: str, batch: int, threads: int, out: Path | None, smoke: bool, as_json: bool) -> int:
     """How near each layer of a graph on OpenVINO comes to what this machine can do.
 
     For boards that are not here, a predicted bound from published peaks.
     """
     from edge_wbc.bench.machine import identify, in_words
-    from edge_wbc.bench.roofline import PUBLISHED
+    from edge_wbc.bench.results import result, write
+    from edge_wbc.bench.roofline import PUBLISHED, rows
     from edge_wbc.bench.roofline import roofline as measure
     from edge_wbc.bench.trust import Watch
     from edge_wbc.manifest import load_model
@@ -32,6 +35,26 @@ def roofline(model: str, batch: int, threads: int, smoke: bool, as_json: bool) -
     doubts = watch.end()
     precision = {"fp16": "f16"}.get(loaded.manifest.graph.precision, loaded.manifest.graph.precision)
     predicted = {peaks.name: found.predicted_ms(peaks, precision) for peaks in PUBLISHED}
+    if out is not None:
+        settings: dict[str, str | int | float | None] = {"model": loaded.name, "batch": batch, "threads": threads}
+        settings |= {f"peak {name}": rate for name, rate in found.peaks.macs_per_s.items()}
+        settings |= {
+            "bytes a second": found.peaks.bytes_per_s,
+            "a call, ms": found.call_ms,
+            "bound, ms": found.bound_ms,
+        }
+        settings |= {f"predicted bound, ms, {name}": ms for name, ms in predicted.items()}
+        looks = (watch.before, watch.after)
+        made = result(
+            "roofline",
+            smoke=smoke,
+            machine=identify(),
+            looks=looks,
+            settings=settings,
+            rows=rows(found),
+            doubts=doubts,
+        )
+        write(out, made)
     if as_json:
         layers = [{**asdict(layer), "bound_ms": layer.bound_ms(found.peaks)} for layer in found.layers]
         beside = {"bound_ms": found.bound_ms, "predicted_bound_ms": predicted, "doubts": list(map(asdict, doubts))}

@@ -88,6 +88,20 @@ def test_a_session_leaves_nothing_behind() -> None:
     assert "openvino" not in done.modules, "only the engine asked for"
 
 
+def test_openvino_tells_nobody_that_it_was_started() -> None:
+    """Its converter would, in a thread and a forked process of its own."""
+    done = edge_wbc("run", "smear://?seed=1", "--limit", "1", "--engine", "openvino", "--json")
+    assert done.code == 0
+    assert "openvino" in done.modules
+    assert not {"openvino_telemetry", "multiprocessing", "http"} & done.modules
+    assert done.threads == []
+
+
+def test_openvinos_converter_can_still_be_had() -> None:
+    done = fresh("import edge_wbc.engines.openvino, openvino.tools.ovc as ovc; print(callable(ovc.convert_model))")
+    assert done.printed == "True\n"
+
+
 def test_version(edge_wbc_command: Any) -> None:
     done = edge_wbc_command("--version")
     assert (done.code, done.out) == (0, f"edge-wbc, version {__version__}\n")

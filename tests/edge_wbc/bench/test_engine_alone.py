@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from edge_wbc.bench import contenders
-from edge_wbc.bench.contenders import Contender, judge_of, of_model
+from edge_wbc.bench.contenders import ANY_GRAPH, Contender, judge_of, of_model
 from edge_wbc.bench.engine_alone import measure
 from edge_wbc.bench.peers import Told
 from edge_wbc.bench.results import read, unpack
 from edge_wbc.cli.bench import bench
+from edge_wbc.engines.base import Outputs
 from edge_wbc.engines.openvino import OpenvinoEngine
 from edge_wbc.golden import COUNT, golden
 from edge_wbc.manifest import load_model
@@ -62,6 +67,30 @@ def test_one_that_fails_in_the_middle_says_so_and_the_others_go_on():
     assert (well.error, len(well.rounds)) == ("", 10)
 
 
+def test_one_that_fails_when_it_is_held_beside_another_says_so_too():
+    over = []
+
+    def failing(crops):
+        if over:
+            raise RuntimeError("it broke")
+
+    ours = contender("ours", failing, peer=False)
+    row, loop = measure([ours, contender("loop", lambda _: None)], 1, 1e-9, done=lambda: over.append(True))
+    assert (row.error, loop.error) == ("it broke", "")
+    assert len(row.rounds) == 1
+    assert "loop" in row.ratios, "of the rounds that both came through"
+
+
+def test_a_clock_on_the_wall_that_jumps_is_in_no_figure(monkeypatch):
+    jumps = itertools.cycle([2e9, 1e9, 0.0, 1e9])
+    monkeypatch.setattr(time, "time", lambda: next(jumps))
+    monkeypatch.setattr(time, "time_ns", lambda: int(1e9 * next(jumps)))
+    row, loop = measure([contender("ours", busy(1.0), peer=False), contender("loop", busy(1.0))], 5, 0.001)
+    assert all(0.1 < value < 100 for value in (*row.rounds, *loop.rounds)), "ms"
+    assert row.summary.greatest < 1000
+    assert row.ratios["loop"].value == pytest.approx(1, abs=0.3)
+
+
 def test_ratios_are_of_the_same_rounds_and_to_peers_of_the_same_group_only():
     def taking(ms):
         medians = iter([ms, ms, 2 * ms, ms, ms])
@@ -78,15 +107,47 @@ def test_ratios_are_of_the_same_rounds_and_to_peers_of_the_same_group_only():
     assert rows["app"].least == 0.5
 
 
+def test_one_that_is_not_installed_takes_no_turn_and_is_no_failure():
+    row, well = measure([contender("absent", None, absent="torch is not installed"), contender("well", len)], 5, 0.0)
+    assert (row.absent, row.error, row.rounds, row.peer) == ("torch is not installed", "", (), True)
+    assert (well.absent, len(well.rounds)) == ("", 5)
+
+
+def test_what_is_timed_elsewhere_has_its_own_calls_and_the_same_rounds():
+    def timed(crops, least, seconds):
+        return [round(1e6 * ms) for ms in (2.0, 1.0, 3.0)][: max(3, least)]
+
+    ours = contender("ours", busy(1.0), peer=False)
+    there = contender("there", lambda _: None, timed=timed)
+    any_graph = Contender("network", {}, CROPS, (ANY_GRAPH, *GROUP[1:]), lambda _: None, timed=timed)
+    row, peer, network = measure([ours, there, any_graph], 5, 0.0)
+    assert (peer.rounds, peer.calls, peer.least) == ((2.0,) * 5, (3,) * 5, 1.0)
+    assert row.ratios.keys() == {"there", "network"}
+    assert row.ratios["there"].value == pytest.approx(row.median.value / 2, rel=0.01)
+    assert row.further_ratios["quickest"]["there"].value == pytest.approx(row.least, rel=0.5)
+    assert network.ratios == {}
+
+
+def test_the_request_alone_is_held_beside_what_a_program_tells():
+    ours = contender("ours", busy(1.0), peer=False, request_ms=lambda: 0.5)
+    app = Contender("app", {}, CROPS, GROUP, program=lambda calls, seconds: Told(0.4, None, None, {"min": 0.1}, {}))
+    row, _ = measure([ours, app], 5, 0.0)
+    assert row.parts["request"].percentiles["p50"] == 0.5
+    assert row.further_ratios["request"]["app"] == pytest.approx((1.25, 1.25, 1.25))
+    assert row.ratios["app"].value == pytest.approx(row.median.value / 0.4, rel=0.2)
+    assert row.further_ratios["quickest"]["app"].value > 1.5
+
+
+def busy(share):
+    def answer(crops):
+        end = time.thread_time_ns() + round(share * 200_000)
+        while time.thread_time_ns() < end:
+            pass
+
+    return answer
+
+
 def test_beside_a_loop_in_this_process_an_engine_is_taken_call_by_call():
-    def busy(share):
-        def answer(crops):
-            end = time.thread_time_ns() + round(share * 200_000)
-            while time.thread_time_ns() < end:
-                pass
-
-        return answer
-
     ours = contender("ours", busy(1.2), peer=False)
     row, loop = measure([ours, contender("loop", busy(1.0))], 1, 0.001)
     assert row.ratios["loop"].value == pytest.approx(1.2, abs=0.1)
@@ -177,3 +238,39 @@ def test_as_json_all_is_there_and_a_failed_engine_is_exit_code_1(monkeypatch):
     (row, *_) = json.loads(done.stdout)["rows"]
     assert (done.return_value, row["error"]) == (1, "the engine broke")
     assert row["what"]["hint"] == "f32"
+
+
+def test_a_fast_wrong_engine_is_seen_in_the_table(small, judge, monkeypatch):
+    def broken(engine, crops):
+        answer = np.zeros((len(crops), len(engine.model.manifest.labels.names)), np.float32)
+        answer[:, 1] = 1
+        return Outputs(answer, answer)
+
+    monkeypatch.setattr(OpenvinoEngine, "infer", broken)
+    monkeypatch.setattr(contenders.peers, "program", lambda name: None)
+    wrong, loop, _ = measure(list(of_model(small, "openvino", 1, 1, ["f32"], True, judge)), 5, 0.0)
+    assert wrong.ratios[loop.name].value < 0.5, "no engine is as quick"
+    assert wrong.accuracy.agreeing < COUNT / 2
+    assert (loop.accuracy.agreeing, min(wrong.accuracy.recall.values())) == (COUNT, 0.0)
+    done = run("--smoke", "--no-peers", "--engine", "openvino")
+    (line,) = [line for line in done.stdout.splitlines() if "leukonet-int8" in line]
+    agree, least_recall = (column.strip() for column in line.split("│")[-4:-2])
+    assert int(agree) == wrong.accuracy.agreeing
+    assert least_recall == "0.00"
+
+
+def test_one_processor_is_enough(tmp_path):
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system lets no process choose its processors")
+    code = (
+        "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+        "from edge_wbc.cli.main import main; main(sys.argv[1:])"
+    )
+    out = tmp_path / "a.json"
+    arguments = ["bench", "engine", "--smoke", "--no-peers", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = read(out)
+    assert found.machine.processors == 1
+    assert found.settings["affinity"] == f"processors {min(os.sched_getaffinity(0))}"
+    assert ", 1 processors" in done.stderr

@@ -17,7 +17,7 @@ from edge_wbc.bench.statistics import summary
 from edge_wbc.bench.trust import Doubt
 from edge_wbc.cli.bench import bench
 from edge_wbc.errors import InputRefused
-from tests.edge_wbc.bench.trees import ORIN
+from tests.edge_wbc.bench.trees import ORIN, SERVER
 from tests.edge_wbc.bench.trees import write as tree
 
 
@@ -39,8 +39,8 @@ def row(name="openvino batch 1", ms=2.0, **others):
 def made(root, *rows, **others):
     looks = look(root), look(root)
     settings = {"threads": 1, "seconds": 3.0, "garbage": "off"}
-    arguments = {"settings": settings, "rows": rows or (row(),), "doubts": (), "looks": looks, **others}
-    return result("engine", smoke=False, machine=identify(root), **arguments)
+    first = {"machine": identify(root), "looks": looks, "settings": settings}
+    return result("engine", smoke=False, **{**first, "rows": rows or (row(),), "doubts": (), **others})
 
 
 def test_what_is_written_is_read_again_whole(orin, tmp_path):
@@ -199,6 +199,29 @@ def test_what_differs_is_listed_and_compared_only_anyway(files, orin):
     ]
     alike = replace(machine, memory_bytes=round(1.01 * machine.memory_bytes))
     assert differing(first, replace(second, machine=alike)) == []
+
+
+def test_runs_of_different_machines_are_refused_with_every_difference(files, orin, tmp_path):
+    server = tree(tmp_path / "server", SERVER)
+    a = files("a.json")
+    b = files("b.json", machine=identify(server), looks=(look(server), look(server)))
+    refused = run(a, b)
+    assert isinstance(refused.exception, InputRefused)
+    said = str(refused.exception)
+    for difference in (
+        "processor: Arm Cortex-A78AE and AMD EPYC 9354P",
+        "usable processors: 6 and 2",
+        "quota of processors: none and 1.5",
+        "memory: 7987200000 and 16777216",
+        "module: NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super and none",
+        "power mode: MAXN_SUPER and none",
+        "governors: schedutil and none",
+    ):
+        assert difference in said
+    assert "\n" not in said
+    done = run(a, b, "--anyway")
+    assert done.return_value == 0
+    assert "compared anyway: processor: Arm Cortex-A78AE and AMD EPYC 9354P" in done.stderr
 
 
 def test_as_json_all_is_there(files):

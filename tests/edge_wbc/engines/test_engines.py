@@ -116,6 +116,14 @@ def test_the_crops_are_only_read(engine: Engine, crops: Pixels) -> None:
     assert np.array_equal(crops, before)
 
 
+def test_one_crop_of_another_kind_is_refused_by_openvino_too(model: Model, crops: Pixels) -> None:
+    """It copies one crop itself: that must not widen or convert what does not fit."""
+    engine = open_engine("openvino", model, threads=1)
+    for wrong in (crops[:1].astype(np.float32), crops[:1, ..., :1], crops[:1, :32]):
+        with pytest.raises((TypeError, RuntimeError)):
+            engine.infer(np.ascontiguousarray(wrong))
+
+
 def test_close_twice(name: str, model: Model, crops: Pixels) -> None:
     engine = open_engine(name, model)
     outputs = engine.infer(crops[:1])
