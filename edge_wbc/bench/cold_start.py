@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -85,7 +85,8 @@ def session_rows(
         error = str(failed)
     cold, memory = (f"{told['model']}, {told['engine']}, {name}" for name in (COLD_START, MEMORY))
     whats = {"scenario": COLD_START, "to": "first result", **told}, {"scenario": MEMORY, "to": "end", **told}
-    first = measured(cold, whats[0], [[one.first_ns] for one in found], accuracy=accuracy, error=error)
+    samples = [[one.first_ns] for one in found]
+    first = replace(measured(cold, whats[0], samples, accuracy=accuracy, error=error), throughput=None)
     peaks = tuple(one.peak_mb for one in found if one.peak_mb is not None)
     grew = [one.growth_mb for one in found if one.growth_mb is not None]
     if not peaks:
@@ -108,8 +109,7 @@ def help_row(runs: int, command: Callable[[], list[str]] = lambda: [sys.executab
             error = f"exit code {done.returncode}; run `edge-wbc --help` to see why"
             break
     row = measured(HELP, {"scenario": HELP, "to": "end", "model": "–", "engine": "–"}, taken, error=error)
-    row.told[MOST] = MOST_HELP_MS
-    return row
+    return replace(row, throughput=None, told={MOST: MOST_HELP_MS})
 
 
 def _memory_mb(process: int, what: str) -> float | None:

@@ -54,8 +54,9 @@ class Taken:
     idle_ns: list[int] = field(default_factory=list)
     error: str = ""
 
-    def turn(self, idle_s: float) -> None:
-        """Run once more, and the machine alone after it; once a run has failed there is no other."""
+    def turn(self) -> None:
+        """Run once more, and where there is a rate the machine alone after it; once a run has failed there is no
+        other."""
         if self.error:
             return
         try:
@@ -63,9 +64,9 @@ class Taken:
         except Exception as error:  # an engine of another package may raise anything
             self.error = first_line(error)
             return
-        if self.rate is not None and idle_s:
-            work_ns = min(one.took_ns for one in self.runs[-1].decided)
-            self.idle_ns += late(self.rate, work_ns, idle_s)
+        if self.rate is not None:
+            decided = self.runs[-1].decided
+            self.idle_ns += late(self.rate, min(one.took_ns for one in decided), len(decided))
 
 
 def measure(
@@ -98,20 +99,20 @@ def measure(
     ):
         sessions = session_of(reading), session_of(live)
         files = Taken(OFFLINE, partial(scenarios.offline, paths, reading, sessions[0], WARM_UP_FRAMES))
-        files.turn(0.0)  # files, code and caches are warm from here on
+        files.turn()  # files, code and caches are warm from here on
         if files.runs:
             frames = max(WARM_UP_FRAMES, round(turn_s * _fps(files.runs[0], "acknowledged")))
             files.run = partial(scenarios.offline, paths, reading, sessions[0], frames)
             files.runs.clear()
         for _ in range(rounds):
-            files.turn(0.0)
+            files.turn()
             done()
         others = [Taken(SINGLE, partial(scenarios.single_stream, pictures, live, sessions[1], turn_s))]
         others += _cameras(files, rates, lambda rate: scenarios.fixed_rate(pictures, live, sessions[1], rate, turn_s))
         for turn in range(rounds):
             shift = turn % len(others)
             for each in (*others[shift:], *others[:shift]):
-                each.turn(turn_s)
+                each.turn()
             done()
         told = {"model": model.graph.stem, "engine": session_of(live).engine}
         accuracy, failed = _accuracy(model, live)
