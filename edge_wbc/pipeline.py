@@ -19,20 +19,19 @@ from typing import Any
 import cv2
 
 from edge_wbc.channel import Channel
-from edge_wbc.classify import LARGEST_BATCH, cut_and_classify
+from edge_wbc.classify import LARGEST_BATCH
 from edge_wbc.counting import Counting, EachCell, EachFrame
-from edge_wbc.differential import Tally
+from edge_wbc.deciding import Deciding
 from edge_wbc.engines.base import Engine
 from edge_wbc.errors import EdgeWbcError, UsageError
 from edge_wbc.looking import Looked, Looking
-from edge_wbc.metrics import Counts, Mark, Stages, percentiles_ms, unmarked
+from edge_wbc.metrics import Mark, Stages, percentiles_ms, unmarked
 from edge_wbc.outlet import Outlet
 from edge_wbc.records import starting_now
 from edge_wbc.sinks.base import EventSink, Sink
 from edge_wbc.sources.base import Source
-from edge_wbc.types import CountedCell, Differential, Frame, FrameResult, Refused, Session, Summary
+from edge_wbc.types import Differential, Frame, FrameResult, Refused, Session, Summary
 from edge_wbc.vision.mosaic import Mosaic
-from edge_wbc.vision.quality import REASONS
 from edge_wbc.vision.slide_map import SlideMap
 
 WAITING_FRAMES = 8
@@ -95,13 +94,10 @@ class Pipeline:
         :param mark: told when frames leave each stage, up to their hand-over to sinks, and each wait between.
         """
         self._source = source
-        self._engine = engine
         self._session = session
         self._limit = limit
         self._limited = False
-        self._until = until
         self._notice = notice
-        self._watch = watch
         self._mark = mark
         self._stages = Stages()
         self._apart = source.live or session.mode == "slide"
@@ -128,10 +124,11 @@ class Pipeline:
                 self._instruments.append(outlet)
         below = engine.model.manifest.labels.unidentified_below
         self._counting: Counting = EachCell(below) if session.mode == "slide" else EachFrame()
+        self._deciding = Deciding(
+            engine, self._counting, self._stages, until=until, notice=notice, watch=watch, mark=mark
+        )
         self._looking = Looking(self._counting, self._stages, session.mode, source.continuous, mark)
         self._shared = not self._apart
-        self._tally = Tally(engine.model.manifest.labels)
-        self._counts = Counts()
         self._started: float | None = None
         self._error: EdgeWbcError | None = None
         self._crash: BaseException | None = None
@@ -150,7 +147,7 @@ class Pipeline:
     def status(self) -> Summary:
         """Where the session stands; from any thread, at any time."""
         seconds = 0.0 if self._started is None else time.monotonic() - self._started
-        return self._summary(self._tally.differential(), seconds)
+        return self._summary(self._deciding.tally.differential(), seconds)
 
     def slide(self) -> SlideMap | None:
         """Where the stage has been and which cells were counted there, in mode ``slide``; from any thread."""
@@ -216,11 +213,10 @@ class Pipeline:
         if self._crash is not None:
             raise self._crash
         how = self._how()
-        if not self._enough() and (counted := self._counting.finish()):
-            self._add(counted)
+        if counted := self._deciding.finish():
             for outlet in self._outlets:
                 outlet.put(counted)
-        differential = self._tally.differential()
+        differential = self._deciding.tally.differential()
         summary = self._summary(differential, time.monotonic() - started, how)
         for outlet in self._outlets:
             outlet.finish(differential, summary)
@@ -238,16 +234,13 @@ class Pipeline:
         """What ended the session, as `Summary.ended` has it."""
         if self._stopped.is_set():
             return "stopped"
-        if self._enough():
+        if self._deciding.enough:
             return "cells"
         if self._error is not None:
             return str(self._error)
         if self._over.is_set():
             return "asked"
         return "limit" if self._limited else "source"
-
-    def _enough(self) -> bool:
-        return self._until is not None and self._tally.total >= self._until
 
     def _guard(self, work: Callable[[], None], channel: Channel[Any]) -> None:
         """Run a stage; whatever ends it, the next stage learns that nothing more comes."""
@@ -307,61 +300,22 @@ class Pipeline:
         return self._looking.located(self._looking.judged(item))
 
     def _classify(self) -> None:
-        while not self._enough() and (item := self._looked.get(self._together)) is not None:
+        while not self._deciding.enough and (item := self._looked.get(self._together)) is not None:
             batch = [self._rest(item)]
             while _cells_in(batch) < LARGEST_BATCH and (more := self._looked.get_waiting()) is not None:
                 batch.append(self._rest(more))
             self._decide(batch)
-        if self._enough():
+        if self._deciding.enough:
             self.end()
             self._looked.end()
 
     def _decide(self, batch: Sequence[Looked | Refused]) -> None:
-        counts = self._counts
-        looked = [item for item in batch if isinstance(item, Looked)]
-        cells = [(item.frame.pixels, cell) for item in looked for cell in item.seen.cells]
-        began_ns = time.monotonic_ns()
-        predictions, crops, crop_ns, classify_ns = cut_and_classify(cells, self._engine)
-        for one in looked:
-            self._mark(one.frame.index, "wait batch", began_ns)
-            self._mark(one.frame.index, "crop", began_ns + crop_ns)
-            self._mark(one.frame.index, "classify", began_ns + crop_ns + classify_ns)
-        self._stages.share("crop", crop_ns, len(looked))
-        self._stages.share("classify", classify_ns, len(looked))
-        told: list[tuple[FrameResult | Refused, Frame | None]] = []
-        for item in batch:
-            if self._enough():
-                break
-            if isinstance(item, Refused):
-                counts.refused += 1
-                self._notice(item.reason)
-                told.append((item, None))
-                continue
-            frame, seen = item.frame.ref, item.seen
-            self._mark(frame.index, "wait batch")
-            own, predictions = predictions[: len(seen.cells)], predictions[len(seen.cells) :]
-            shown, crops = crops[: len(seen.cells)], crops[len(seen.cells) :]
-            counted = self._counting.count(frame, seen, own, shown)
-            self._add(counted)
-            decided_ns = time.monotonic_ns()
-            self._mark(frame.index, "count", decided_ns)
-            result = FrameResult(frame, seen.cells, tuple(own), counted, decided_ns, seen.again, item.rejected)
-            if counts.decided(result):
-                self._notice(f"frame {frame.index} is not judged: {REASONS[item.rejected or '']}")
-            told.append((result, item.frame))
-            if self._watch is not None:
-                self._watch(item.frame, result)
-        for one in looked:
-            self._mark(one.frame.index, "hand over")
+        told = self._deciding.decide(batch)
         for outlet in self._outlets:
-            outlet.put(*(_with_picture(*each) if outlet.pictures else each[0] for each in told))
-
-    def _add(self, counted: Sequence[CountedCell]) -> None:
-        self._tally.add(one.prediction.label for one in counted)
-        self._counts.cells += len(counted)
+            outlet.put(*(_with_picture(*each) if outlet.pictures else each.result for each in told))
 
     def _summary(self, differential: Differential, seconds: float, ended: str = "") -> Summary:
-        counts = self._counts
+        counts = self._deciding.counts
         return Summary(
             frames=counts.frames,
             dropped=self._read_ahead.dropped,
