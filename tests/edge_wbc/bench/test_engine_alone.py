@@ -215,7 +215,17 @@ def run(*arguments):
 def test_the_command_measures_writes_and_defines(tmp_path):
     done = run("--smoke", "--no-peers", "--out", tmp_path / "a.json")
     assert done.return_value == 0, done.output
-    for words in ("p50 to p99.9:", "crops/s:", "agree:", "far out:", "hint:", "fewer than 299 have no 99th percentile"):
+    for words in (
+        "bound by ",
+        "garbage: collected",
+        "after 0.2 s; may run on processors ",
+        "p50 to p99.9:",
+        "crops/s:",
+        "agree:",
+        "far out:",
+        "hint:",
+        "fewer than 299 have no 99th percentile",
+    ):
         assert words in done.stderr
     found = read(tmp_path / "a.json")
     assert (found.kind, found.smoke, found.settings["threads"]) == ("engine", True, 1)
