@@ -91,11 +91,6 @@ class Row:
     absent: str = ""
     """What is not installed, so that it took no turn."""
 
-    @property
-    def least(self) -> float | None:
-        """The quickest call of all."""
-        return self.summary.least if self.summary else self.told.get("min")
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

@@ -20,7 +20,7 @@ BOUNDS = {"enqueue": "the processor, which starts the GPU's work", "request": "c
 
 def show(found: Result) -> None:
     """Tables on standard output; what their columns mean, and what speaks against them, on standard error."""
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = Console(width=None if sys.stdout.isatty() else 170)
     times = Table(title="Engines alone; ms a call")
     numbers = ("batch", "p50", "p90", "p95", "p99", "p99.9", "far out", "crops/s", "agree", "least recall", "mJ/crop")
     for column in ("model", "engine", "hint", *numbers):

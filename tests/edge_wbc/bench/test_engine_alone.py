@@ -104,7 +104,6 @@ def test_ratios_are_of_the_same_rounds_and_to_peers_of_the_same_group_only():
     assert rows["other"].ratios == {}
     assert rows["app"].ratios == {}, "ours is no peer"
     assert (rows["app"].told, rows["app"].throughput) == ({"min": 0.5, "mean of all time": 1.0}, 1000)
-    assert rows["app"].least == 0.5
 
 
 def test_one_that_is_not_installed_takes_no_turn_and_is_no_failure():
@@ -121,10 +120,10 @@ def test_what_is_timed_elsewhere_has_its_own_calls_and_the_same_rounds():
     there = contender("there", lambda _: None, timed=timed)
     any_graph = Contender("network", {}, CROPS, (ANY_GRAPH, *GROUP[1:]), lambda _: None, timed=timed)
     row, peer, network = measure([ours, there, any_graph], 5, 0.0)
-    assert (peer.rounds, peer.calls, peer.least) == ((2.0,) * 5, (3,) * 5, 1.0)
+    assert (peer.rounds, peer.calls, peer.summary.least) == ((2.0,) * 5, (3,) * 5, 1.0)
     assert row.ratios.keys() == {"there", "network"}
     assert row.ratios["there"].value == pytest.approx(row.median.value / 2, rel=0.01)
-    assert row.further_ratios["quickest"]["there"].value == pytest.approx(row.least, rel=0.5)
+    assert row.further_ratios["quickest"]["there"].value == pytest.approx(row.summary.least, rel=0.5)
     assert network.ratios == {}
 
 
@@ -215,7 +214,17 @@ def run(*arguments):
 def test_the_command_measures_writes_and_defines(tmp_path):
     done = run("--smoke", "--no-peers", "--out", tmp_path / "a.json")
     assert done.return_value == 0, done.output
-    for words in ("p50 to p99.9:", "crops/s:", "agree:", "far out:", "hint:", "fewer than 299 have no 99th percentile"):
+    for words in (
+        "bound by ",
+        "garbage: collected",
+        "after 0.2 s; may run on processors ",
+        "p50 to p99.9:",
+        "crops/s:",
+        "agree:",
+        "far out:",
+        "hint:",
+        "fewer than 299 have no 99th percentile",
+    ):
         assert words in done.stderr
     found = read(tmp_path / "a.json")
     assert (found.kind, found.smoke, found.settings["threads"]) == ("engine", True, 1)
