@@ -204,11 +204,11 @@ def _tail(row: Row, taken: Taken, every: Sequence[Journey], pictures: int) -> di
     middle, high = row.summary.percentiles["p50"], row.summary.percentiles["p99"]
     if middle and high is not None:
         found[TAIL] = high / middle
-        quickest: dict[int, int] = {}
-        for one in every:
-            place = one.frame % pictures
+        places = _places(every, pictures)
+        quickest: dict[tuple[int, int], int] = {}
+        for place, one in zip(places, every, strict=True):
             quickest[place] = min(one.took_ns, quickest.get(place, one.took_ns))
-        found[PICTURES] = _ratio([quickest[one.frame % pictures] for one in every])
+        found[PICTURES] = _ratio([quickest[place] for place in places])
         if any(one.delayed_ns for one in every):
             found[UNDELAYED] = _ratio([one.took_ns - one.delayed_ns for one in every])
     if taken.idle_ns and percentile(np.sort(np.array(taken.idle_ns, float)), 99) is not None:
@@ -216,6 +216,15 @@ def _tail(row: Row, taken: Taken, every: Sequence[Journey], pictures: int) -> di
     if taken.most is not None:
         found[MOST] = taken.most
     return found
+
+
+def _places(every: Sequence[Journey], pictures: int) -> list[tuple[int, int]]:
+    """Of each journey its picture, and which of its frame's results it is of: those share the line, one by one."""
+    places: list[tuple[int, int]] = []
+    for one, before in zip(every, [None, *every], strict=False):
+        again = before is not None and before.frame == one.frame
+        places.append((one.frame % pictures, places[-1][1] + 1 if again else 0))
+    return places
 
 
 def _ratio(samples_ns: Sequence[int]) -> float:

@@ -178,6 +178,11 @@ def test_bars_are_held_against_the_tail():
     assert passed(whole._row(few, "decided", TOLD, 7)) is None
 
 
+def test_a_picture_is_held_against_itself_and_its_second_result_against_its_second():
+    every = [Journey(frame, 0, [], 1) for frame in (0, 1, 1, 2, 3, 3, 3)]
+    assert whole._places(every, 2) == [(0, 0), (1, 0), (1, 1), (0, 0), (1, 0), (1, 1), (1, 2)]
+
+
 def test_offline_is_told_in_frames_a_second_to_each_end():
     taken = Taken("offline", run_of, runs=[run_of(), run_of()])
     row = whole._row(taken, "decided", TOLD, 7)
