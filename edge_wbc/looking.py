@@ -18,7 +18,7 @@ class Looked(NamedTuple):
 
     frame: Frame
     small: Pixels | None = None
-    """The frame's, reduced, once that was needed."""
+    """The frame's, reduced, once that was needed and for as long as it is."""
     judged: bool = False
     """Whether its quality was looked at."""
     rejected: str | None = None
@@ -52,7 +52,8 @@ class Looking:
         with self._stages.time("quality"):
             rejected = self._judge.reason(small)
         self._mark(item.frame.index, "quality")
-        return item._replace(judged=True, rejected=rejected, seen=item.seen if rejected is None else Seen(()))
+        seen = item.seen if rejected is None else Seen(())
+        return item._replace(judged=True, rejected=rejected, seen=seen, small=None if item.located else small)
 
     def located(self, item: Looked) -> Looked:
         """With its cells, those of a slide as they are followed."""
@@ -68,7 +69,7 @@ class Looking:
         with self._stages.time("track") if self._mode == "slide" else nullcontext():
             seen = self._counting.see(item.frame, cells, small)
         self._mark(item.frame.index, "track" if self._mode == "slide" else "locate")
-        return item._replace(located=True, seen=seen)
+        return item._replace(located=True, seen=seen, small=None if item.judged else small)
 
     def _reduced(self, item: Looked) -> tuple[Looked, Pixels]:
         if item.small is not None:

@@ -34,11 +34,11 @@ from edge_wbc.types import Differential, Frame, FrameResult, Refused, Session, S
 from edge_wbc.vision.mosaic import Mosaic
 from edge_wbc.vision.slide_map import SlideMap
 
-WAITING_FRAMES = 8
+WAITING_FRAMES = 4
 """Frames of a file source that may wait for the engine."""
 TOGETHER = 4
 """Frames of a file source that go to the engine at once: fewer hand-overs, and latency is not what matters there."""
-FEW, MANY = 2, 6
+FEW, MANY = 2, 4
 """Images that follow no others are located by either thread, so that none waits for the other: with fewer than this
 waiting for the engine's thread it has time to locate them as well; from so many on the reading one judges them too."""
 INTERRUPTED_FINISH_S = 1.5
