@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -201,4 +202,4 @@ def _table(lines: list[Comparison], title: str) -> None:
         ratios = "" if line.ratio_range is None else f"{line.ratio_range[0]:.2f}–{line.ratio_range[1]:.2f}"
         row = (line.name, f"{line.fps:.0f}", f"{low:.0f}–{high:.0f}", ratio, ratios, f"{line.applied}/{line.cells}")
         table.add_row(*row)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
