@@ -13,7 +13,10 @@ from edge_wbc.bench.statistics import PERCENTILES, Interval
 
 NOTHING = "–"
 TITLES = {"engine": "Engines alone", "pipeline": "The whole pipeline", "roofline": "Layers beside this machine's peaks"}
+OCCUPIED = "occupied "
+"""Names of figures that begin so are shares of the time."""
 MEANINGS = {
+    "occupied": "share of the time in which at least one frame was in the stage; near 100 % it bounds the pipeline",
     "median": "of the medians of all rounds, which took turns; its 95 % interval is from resampling the rounds",
     **{
         f"p{percent:g}": f"{percent:g} % of all calls or frames took no longer (nearest rank; – where too few to tell)"
@@ -31,6 +34,13 @@ MEANINGS = {
     "MMAC": "millions of multiply-accumulates",
     "kB": "weights, inputs and outputs, each once",
     "near": "bound ÷ time",
+    "p99 ÷ p50": "how far the slow frames are from the usual one",
+    "at most": "what it is held against: p99 ÷ p50 of a camera, MB or ms of a process",
+    "undelayed": "p99 ÷ p50 without what a frame's threads waited for a processor, as the kernel counts it",
+    "pictures' own": "p99 ÷ p50 where every frame takes what its picture took at its quickest",
+    "machine's own": "p99 ÷ p50 of a busy loop as long as the quickest frame, at the same rate, with nothing beside it",
+    "given": "frames that the source had",
+    "dropped": "frames that a newer one replaced before they were looked at",
     "predicted": "by the peaks that its maker published; not measured, and what starting a layer costs is not in it",
 }
 """Column → what it says."""
@@ -53,7 +63,11 @@ class Table(NamedTuple):
 
 def tables(found: Result) -> list[Table]:
     """What was measured, what of it stands beside what, and of what parts it consists."""
-    made = [_layers(found)] if found.kind == "roofline" else [_figures(found), _beside(found), *_parts(found)]
+    made = (
+        [_layers(found)]
+        if found.kind == "roofline"
+        else [_figures(found), _beside(found), _told(found), *_parts(found)]
+    )
     return [table for table in made if table.rows]
 
 
@@ -140,6 +154,20 @@ def _beside(found: Result) -> Table:
         for other, ratio in row.ratios.items()
     )
     return Table("Side by side", ("this", "that", "ratio", "95 %"), rows, 2)
+
+
+def _told(found: Result) -> Table:
+    """What rows that are no peer's tell besides; shares of time that stages were occupied are in one column."""
+    rows = [row for row in found.rows if row.told and not row.peer]
+    names = [name for name in dict.fromkeys(name for row in rows for name in row.told) if not name.startswith(OCCUPIED)]
+    lines = []
+    for row in rows:
+        shares = {name.removeprefix(OCCUPIED): share for name, share in row.told.items() if name.startswith(OCCUPIED)}
+        busy = ", ".join(f"{stage} {share:.0%}" for stage, share in shares.items())
+        lines.append(
+            (row.name, busy or NOTHING, *(f"{row.told[name]:.4g}" if name in row.told else NOTHING for name in names))
+        )
+    return Table("Beside the times", ("", "occupied", *names), tuple(lines), 2)
 
 
 def _parts(found: Result) -> list[Table]:

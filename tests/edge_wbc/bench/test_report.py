@@ -185,3 +185,17 @@ def test_a_file_that_is_no_result_is_named(tmp_path):
     (tmp_path / "a.json").write_text("[]")
     run = CliRunner().invoke(bench, ["report", f"{tmp_path}/a.json"])
     assert "no benchmark's result" in str(run.exception)
+
+
+def test_what_a_row_tells_besides_is_shown_and_explained(orin):
+    told = {"p99 ÷ p50": 1.6, "at most": 1.5, "dropped": 3.0, "occupied locate": 0.82, "occupied sink": 0.1}
+    found = pipeline(orin)
+    found = replace(found, rows=(replace(found.rows[0], told=told),))
+    table = next(table for table in tables(found) if table.title == "Beside the times")
+    assert dict(zip(table.columns[1:], table.rows[0][1:], strict=True)) == {
+        "occupied": "locate 82%, sink 10%",
+        "p99 ÷ p50": "1.6",
+        "at most": "1.5",
+        "dropped": "3",
+    }
+    assert set(table.meanings) == set(table.columns[1:])
