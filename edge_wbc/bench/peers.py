@@ -127,10 +127,9 @@ def openvino_loop(graph: Path, shape: tuple[int, ...], threads: int, hint: str, 
 
     :param fixed: whether the graph is compiled for this shape, or for any number of crops.
     """
-    from edge_wbc.engines.openvino_runtime import openvino
+    from edge_wbc.engines.openvino_runtime import core, openvino
 
-    core = openvino.Core()
-    model = core.read_model(graph)
+    model = core().read_model(graph)
     model.reshape(list(shape) if fixed else [-1, *shape[1:]])
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
@@ -138,7 +137,7 @@ def openvino_loop(graph: Path, shape: tuple[int, ...], threads: int, hint: str, 
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": str(threads),
     }
-    request: Any = core.compile_model(model, "CPU", settings).create_infer_request()
+    request: Any = core().compile_model(model, "CPU", settings).create_infer_request()
 
     def answer(crops: Pixels) -> npt.NDArray[np.float32]:
         request.set_input_tensor(openvino.Tensor(crops, shared_memory=True))

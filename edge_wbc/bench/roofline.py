@@ -16,13 +16,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import openvino
-from openvino import opset13 as ops
 
 from edge_wbc.bench.results import Row
 from edge_wbc.bench.statistics import Interval
+from edge_wbc.engines.openvino_runtime import core, openvino
 from edge_wbc.manifest import Model
 
+ops = openvino.opset13
 _WIDTHS = {"int8": 1, "bf16": 2, "f16": 2, "f32": 4}
 """Bytes of a number."""
 _KINDS = ("Convolution", "GroupConvolution", "MatMul")
@@ -123,7 +123,7 @@ def roofline(model: Model, batch: int, threads: int, seconds: float) -> Roofline
     """
     size = model.manifest.input.size_px
     crops = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-    graph = openvino.Core().read_model(model.graph)
+    graph = core().read_model(model.graph)
     graph.reshape([batch, size, size, 3])
     work = {op.friendly_name: _work(op) for op in graph.get_ops() if op.get_type_name() in _KINDS}
     call_ms = 1000 * statistics.median(_timed(_request(graph, threads), crops, seconds))
@@ -242,7 +242,7 @@ def _request(graph: Any, threads: int, hint: str = "f32", counting: bool = False
         "INFERENCE_NUM_THREADS": str(threads),
         "PERF_COUNT": "YES" if counting else "NO",
     }
-    return openvino.Core().compile_model(graph, "CPU", settings).create_infer_request()
+    return core().compile_model(graph, "CPU", settings).create_infer_request()
 
 
 def _timed(request: Any, data: Any, seconds: float) -> Sequence[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_wbc.engines.base import Outputs, Port, check_ports
+from edge_wbc.engines.openvino_runtime import core as openvino_core
 from edge_wbc.engines.openvino_runtime import openvino
 from edge_wbc.errors import ModelError
 from edge_wbc.manifest import Model
@@ -28,7 +29,7 @@ class OpenvinoEngine:
         """
         self.model = model
         self.precision = precision
-        core = openvino.Core()
+        core = openvino_core()
         try:
             graph = core.read_model(model.graph)
         except RuntimeError as error:
@@ -71,7 +72,7 @@ class OpenvinoEngine:
 
 def computes_bf16() -> bool:
     """Whether this processor computes in bfloat16."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _ports(ports: list[openvino.Output]) -> list[Port]:

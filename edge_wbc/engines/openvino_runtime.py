@@ -8,6 +8,7 @@ processor time of ``import openvino``.
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any, cast
 
@@ -22,3 +23,14 @@ try:
 finally:
     if not _whole:
         del _modules[CONVERTER]  # whoever wants it can still have it
+
+
+@functools.cache
+def core() -> Any:
+    """The process's one ``openvino.Core``: never make another.
+
+    Each Core's CPU plugin sets the main thread's alternative stack for signals, and puts back the one before when it
+    goes. Of two that go in the order in which they came, the first's stack is left in place, unmapped, and the next
+    Ctrl-C ends the process (2026.4; ``SigAltStackSetup`` in the plugin's source).
+    """
+    return openvino.Core()

@@ -12,9 +12,9 @@ import pytest
 onnx = pytest.importorskip("onnx", reason="onnx is not installed: no peer can be written")
 
 import onnxruntime  # noqa: E402
-import openvino  # noqa: E402
 
 from edge_wbc.engines.base import open_engine  # noqa: E402
+from edge_wbc.engines.openvino_runtime import core  # noqa: E402
 from edge_wbc.manifest import Model, load_model  # noqa: E402
 from edge_wbc.types import Pixels  # noqa: E402
 from export.peers import NOTICE, PEERS, write_peer  # noqa: E402
@@ -82,8 +82,7 @@ def test_activations_of_a_peer_keep_their_size(peer: Model, crops: Pixels) -> No
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="how OpenVINO joins operations is known for x86 only")
 def test_openvino_joins_activations_and_shortcuts_to_convolutions(peer: Model) -> None:
-    core = openvino.Core()
-    compiled = core.compile_model(core.read_model(peer.graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(core().read_model(peer.graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     kinds = Counter(
         operation.get_rt_info()["layerType"].astype(str) for operation in compiled.get_runtime_model().get_ops()
     )

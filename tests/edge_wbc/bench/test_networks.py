@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-import io
-import json
 import sys
-from base64 import b64encode
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -119,26 +117,17 @@ def test_a_network_that_cannot_be_written_is_told(tmp_path):
     assert "\n" not in said
 
 
-@pytest.fixture(scope="module")
-def pytorch():
-    pytest.importorskip("torch", reason="torch is not installed")
-    return pytest.importorskip("training.torch_peer")
-
-
-def test_pytorch_gives_our_engines_answers_and_times_itself(pytorch, model):
-    torch = sys.modules["torch"]
+def test_pytorch_gives_our_engines_answers_and_times_itself(model):
+    if torch_peer.absent():
+        pytest.skip(torch_peer.absent())
     expected = model.manifest.input
     crops = golden_crops(expected.size_px, expected.margin)[:2]
-    weights = networks.torch_peer.MODELS.parents[1] / "training" / "leukonet.safetensors"
-    answer = pytorch.answering(weights, model.manifest.graph.temperature, False)
-    asked = {"crops": b64encode(crops.tobytes()).decode(), "shape": crops.shape}
-    lines = [asked, {**asked, "least": 3, "seconds": 0.0}, {**asked, "shape": [5]}]
-    said = io.StringIO()
-    pytorch.serve(answer, io.StringIO("".join(json.dumps(line) + "\n" for line in lines)), said)
-    first, second, third = map(json.loads, said.getvalue().splitlines())
-    wanted = OpenvinoEngine(model, 1).infer(crops).probabilities
-    assert np.abs(np.array(first["probabilities"]) - wanted).max() < 1e-5
-    assert len(second["calls_ns"]) == 3
-    assert min(second["calls_ns"]) > 10_000
-    assert "shape" in third["error"]
-    assert torch.is_grad_enabled(), "only while it serves"
+    with closing(TorchPeer(model, "eager", 1)) as peer:
+        answers, calls = peer.answer(crops), peer.timed(crops, 3, 0.0)
+        with pytest.raises(EnvironmentMissing, match=r"PyTorch: .*measure again with --no-peers"):
+            peer.answer(crops[..., :2])
+        assert (peer.answer(crops) == answers).all(), "it goes on"
+    with closing(OpenvinoEngine(model, 1)) as engine:
+        assert np.abs(answers - engine.infer(crops).probabilities).max() < 1e-5
+    assert len(calls) == 3
+    assert min(calls) > 10_000

@@ -227,7 +227,7 @@ def test_a_slow_engine_is_seen_in_a_real_run(engine, pictures, monkeypatch):
     slow = Slow(engine, 0.03)
     found = scenarios.fixed_rate(pictures, slow, session(slow), 100.0, 0.5)
     assert found.given == 50
-    assert found.dropped > 20
+    assert found.dropped > 5
     assert len(found.decided) + found.dropped == found.given
     row = whole._row(Taken("fixed", lambda: found, runs=[found]), "acknowledged", TOLD, len(pictures))
     assert row.parts["classify"].percentiles["p50"] > 29
