@@ -128,7 +128,6 @@ class Pipeline:
             engine, self._counting, self._stages, until=until, notice=notice, watch=watch, mark=mark
         )
         self._looking = Looking(self._counting, self._stages, session.mode, source.continuous, mark)
-        self._shared = not self._apart
         self._started: float | None = None
         self._error: EdgeWbcError | None = None
         self._crash: BaseException | None = None
@@ -287,10 +286,11 @@ class Pipeline:
         self._mark(item.frame.index, "wait looking")
         if self._source.continuous:
             return self._looking.located(self._looking.judged(item))
-        if self._shared and self._looked.waiting < FEW:
+        shared = not self._apart
+        if shared and self._looked.waiting < FEW:
             return item
         item = self._looking.located(item)
-        return self._looking.judged(item) if self._shared and self._looked.waiting >= MANY else item
+        return self._looking.judged(item) if shared and self._looked.waiting >= MANY else item
 
     def _rest(self, item: Looked | Refused) -> Looked | Refused:
         """With the rest of the work done."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edge_wbc.bench.results import Result
-from edge_wbc.bench.tables import Table, machine, settings, tables
+from edge_wbc.bench.tables import Table, machine, meanings, missing, settings, tables
 
 
 def markdown(results: Sequence[Result]) -> str:
@@ -23,14 +23,9 @@ def _one(found: Result) -> list[str]:
     for table in (*made, machine(found)):
         lines += [*_table(table), ""]
     lines += ["Settings: " + "; ".join(f"{_plain(name)} {_plain(it)}" for name, it in settings(found).items()), ""]
-    meanings = {name: said for table in made for name, said in table.meanings.items()}
-    lines += [f"- *{name}*: {said}." for name, said in meanings.items()]
-    lines += ["", *(f"- {_plain(row.name)}: {_plain(row.error or row.absent)}" for row in found.rows if _why(row)), ""]
+    lines += [f"- *{name}*: {said}." for name, said in meanings(made).items()]
+    lines += ["", *(f"- {_plain(name)}: {_plain(why)}" for name, why in missing(found).items()), ""]
     return lines
-
-
-def _why(row: object) -> bool:
-    return bool(getattr(row, "error", "") or getattr(row, "absent", ""))
 
 
 def _table(table: Table) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_wbc.bench.pictures import Picture, pictures
 from edge_wbc.bench.results import Result
-from edge_wbc.bench.tables import Table, machine, settings, tables
+from edge_wbc.bench.tables import Table, machine, meanings, missing, settings, tables
 
 _CSS = Path(__file__).with_name("page.css")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -34,8 +34,6 @@ def page(results: Sequence[Result]) -> str:
 
 def _section(found: Result) -> str:
     made = tables(found)
-    meanings = {name: said for table in made for name, said in table.meanings.items()}
-    missing = [(row.name, row.error or row.absent) for row in found.rows if row.error or row.absent]
     head = f"edge-wbc {found.version}, {found.written}"
     return "\n".join(
         [
@@ -45,8 +43,8 @@ def _section(found: Result) -> str:
             *map(_table, made[:1]),
             _drawn(pictures(found)),
             *map(_table, made[1:]),
-            _list("What the columns mean", meanings),
-            _list("Failed, or not there", dict(missing)),
+            _list("What the columns mean", meanings(made)),
+            _list("Failed, or not there", missing(found)),
             _list("Settings", settings(found)),
             _table(machine(found)),
             "</section>",

@@ -11,6 +11,7 @@ from rich.table import Table
 from edge_wbc.bench.cold_start import MOST
 from edge_wbc.bench.machine import in_words
 from edge_wbc.bench.results import Result, Row
+from edge_wbc.bench.tables import number
 from edge_wbc.bench.trail import ORDER
 from edge_wbc.bench.whole import MACHINE, PICTURES, TAIL, UNDELAYED, passed
 
@@ -95,21 +96,21 @@ def _scenarios(rows: Sequence[Row], title: str) -> Table:
         told = row.told
         percents = ["–"] * 4
         if row.summary is not None:
-            percents = [_number(row.summary.percentiles[name], 2) for name in ("p50", "p90", "p99", "p99.9")]
+            percents = [number(row.summary.percentiles[name], 2) for name in ("p50", "p90", "p99", "p99.9")]
         if row.error and row.median is None:
             percents[0] = "failed"
         busiest = f"{row.bound} {told[f'occupied {row.bound}']:.0%}" if row.bound else "–"
         table.add_row(
             *(row.what[name] for name in words),
             *percents,
-            _number(told.get(TAIL), 2),
+            number(told.get(TAIL), 2),
             _verdict(row),
-            *(_number(told.get(name), 2) for name in (UNDELAYED, PICTURES, MACHINE)),
-            _number(row.median.value if row.median and row.unit == "frames/s" else told.get("frames/s"), 1),
+            *(number(told.get(name), 2) for name in (UNDELAYED, PICTURES, MACHINE)),
+            number(row.median.value if row.median and row.unit == "frames/s" else told.get("frames/s"), 1),
             "–" if "dropped" not in told else f"{told['dropped']:.0f}/{told['given']:.0f}",
             busiest,
             f"{row.accuracy.agreeing}" if row.accuracy else "–",
-            *([_number(told.get("mJ/cell"), 2)] if energy else []),
+            *([number(told.get("mJ/cell"), 2)] if energy else []),
         )
     return table
 
@@ -126,7 +127,7 @@ def _parts(rows: Sequence[Row], title: str) -> Table:
         cells = []
         for row in rows:
             found = row.parts.get(part)
-            shown = [] if found is None else [_number(found.percentiles[name], 2) for name in ("p50", "p99")]
+            shown = [] if found is None else [number(found.percentiles[name], 2) for name in ("p50", "p99")]
             cells.append(" / ".join(shown))
         table.add_row(part, *cells)
     return table
@@ -138,8 +139,8 @@ def _processes(rows: Sequence[Row]) -> Table:
         table.add_column(column, justify="left" if column in ("model", "", "unit") else "right")
     for row in rows:
         bar = f"{row.told[MOST]:g} {_verdict(row)}" if MOST in row.told else "–"
-        value = _number(row.median.value if row.median else None, 1)
-        growth = _number(row.told.get("growth"), 1)
+        value = number(row.median.value if row.median else None, 1)
+        growth = number(row.told.get("growth"), 1)
         table.add_row(row.what["model"], row.what["scenario"], value, row.unit, bar, growth)
     return table
 
@@ -147,7 +148,3 @@ def _processes(rows: Sequence[Row]) -> Table:
 def _verdict(row: Row) -> str:
     kept = passed(row)
     return "" if kept is None else "pass" if kept else "FAIL"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -36,6 +36,10 @@ class Interval(NamedTuple):
     def holds(self, value: float) -> bool:
         return self.low is None or self.high is None or self.low <= value <= self.high
 
+    def ends(self, digits: int = 3) -> str:
+        """From where to where, in words."""
+        return "–" if self.low is None else f"{self.low:.{digits}f}–{self.high:.{digits}f}"
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:

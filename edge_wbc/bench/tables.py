@@ -71,6 +71,16 @@ def tables(found: Result) -> list[Table]:
     return [table for table in made if table.rows]
 
 
+def missing(found: Result) -> dict[str, str]:
+    """Row that failed or took no turn → why."""
+    return {row.name: row.error or row.absent for row in found.rows if row.error or row.absent}
+
+
+def meanings(made: Sequence[Table]) -> dict[str, str]:
+    """What the columns of all tables mean, each once."""
+    return {name: said for table in made for name, said in table.meanings.items()}
+
+
 def settings(found: Result) -> dict[str, str]:
     """How it was run, in words."""
     return {name: f"{it:.6g}" if isinstance(it, float) else str(it) for name, it in found.settings.items()}
@@ -94,8 +104,8 @@ def machine(found: Result) -> Table:
         ("governor", *(", ".join(sorted(set(look.governors))) or NOTHING for look in looks)),
         ("clocks, MHz", *(_clocks(look.clocks) for look in looks)),
         ("power mode", *(look.power_mode or NOTHING for look in looks)),
-        ("hottest, °C", *(_number(max(look.temperatures_c.values(), default=None), 1) for look in looks)),
-        ("load", *(_number(look.load, 2) for look in looks)),
+        ("hottest, °C", *(number(max(look.temperatures_c.values(), default=None), 1) for look in looks)),
+        ("load", *(number(look.load, 2) for look in looks)),
         ("memory available", *(_gib(look.memory_available_bytes) for look in looks)),
     ]
     rows = [(name, value, "") for name, value in same] + [row for row in changing if set(row[1:]) != {NOTHING}]
@@ -118,13 +128,13 @@ def _figures(found: Result) -> Table:
         figures = [row.what.get(key, "") for key in keys]
         figures += [row.unit, *_interval(row.median, row)]
         told = row.summary.percentiles if row.summary and row.unit == "ms" else {}
-        figures += [_number(told.get(f"p{percent:g}"), 3) for percent in PERCENTILES]
-        figures += [str(row.summary.outliers) if told and row.summary else NOTHING, _number(row.throughput, 0)]
+        figures += [number(told.get(f"p{percent:g}"), 3) for percent in PERCENTILES]
+        figures += [str(row.summary.outliers) if told and row.summary else NOTHING, number(row.throughput, 0)]
         if accuracy:
             figures += _accuracy(row)
         if power:
             drawn = total_mw(row.power_mw)
-            figures.append(_number(None if drawn is None else drawn / 1000, 2))
+            figures.append(number(None if drawn is None else drawn / 1000, 2))
         rows.append((*figures, *([row.bound or NOTHING] if bounds else [])))
     columns += ["bound"] * bounds
     return Table(TITLES.get(found.kind, found.kind), tuple(columns), tuple(rows), len(keys) + 1)
@@ -134,8 +144,8 @@ def _interval(median: Interval | None, row: Row) -> tuple[str, str]:
     if median is None:
         return ("absent" if row.absent else "failed" if row.error else NOTHING), NOTHING
     digits = 3 if row.unit == "ms" else 1
-    value = _number(median.value, digits)
-    return value, NOTHING if median.low is None else f"{median.low:.{digits}f}–{median.high:.{digits}f}"
+    value = number(median.value, digits)
+    return value, median.ends(digits)
 
 
 def _accuracy(row: Row) -> list[str]:
@@ -143,13 +153,13 @@ def _accuracy(row: Row) -> list[str]:
         return [NOTHING, NOTHING]
     return [
         f"{row.accuracy.agreeing} of {row.accuracy.crops}",
-        _number(min(row.accuracy.recall.values(), default=None), 2),
+        number(min(row.accuracy.recall.values(), default=None), 2),
     ]
 
 
 def _beside(found: Result) -> Table:
     rows = tuple(
-        (row.name, other, f"{ratio.value:.3f}", NOTHING if ratio.low is None else f"{ratio.low:.3f}–{ratio.high:.3f}")
+        (row.name, other, f"{ratio.value:.3f}", ratio.ends())
         for row in found.rows
         for other, ratio in row.ratios.items()
     )
@@ -181,7 +191,7 @@ def _parts(found: Result) -> list[Table]:
         shown = []
         for name in names:
             part = row.parts.get(name)
-            ends = [] if part is None else [_number(part.percentiles.get(which), 3) for which in ("p50", "p99")]
+            ends = [] if part is None else [number(part.percentiles.get(which), 3) for which in ("p50", "p99")]
             shown.append(" / ".join(ends) or NOTHING)
         lines.append((row.name, *shown))
     return [Table("Where the time goes: p50 / p99, ms", ("", *names), tuple(lines), 1)]
@@ -192,15 +202,16 @@ def _layers(found: Result) -> Table:
     rows = []
     for row in found.rows:
         told, ms = row.told, row.median.value if row.median else 0.0
-        near = _number(100 * told["bound"] / ms, 0) + " %" if ms and "bound" in told else NOTHING
-        macs = _number(told["macs"] / 1e6, 2) if "macs" in told else NOTHING
-        size = _number(told["bytes"] / 1e3, 0) if "bytes" in told else NOTHING
+        near = number(100 * told["bound"] / ms, 0) + " %" if ms and "bound" in told else NOTHING
+        macs = number(told["macs"] / 1e6, 2) if "macs" in told else NOTHING
+        size = number(told["bytes"] / 1e3, 0) if "bytes" in told else NOTHING
         words = (row.what.get("layer", row.name), row.what.get("kernel", ""), row.what.get("by", ""))
-        rows.append((*words, macs, size, _number(ms or None, 4), _number(told.get("bound"), 4), near))
+        rows.append((*words, macs, size, number(ms or None, 4), number(told.get("bound"), 4), near))
     return Table(TITLES["roofline"], ("layer", "kernel", "by", "MMAC", "kB", "ms", "bound", "near"), tuple(rows), 3)
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """A figure as it stands in a table."""
     return NOTHING if value is None else f"{value:.{digits}f}"
 
 

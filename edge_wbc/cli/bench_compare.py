@@ -74,8 +74,6 @@ def _table(lines: list[Line], past: list[Line]) -> None:
     for line in lines:
         values = ("–" if value is None else f"{value:.4g}" for value in (line.a, line.b))
         ratio = "–" if line.ratio is None else f"{line.ratio.value:.3f}"
-        interval = "–"
-        if line.ratio and line.ratio.low is not None:
-            interval = f"{line.ratio.low:.3f}–{line.ratio.high:.3f}"
+        interval = "–" if line.ratio is None else line.ratio.ends()
         table.add_row(line.name, *values, line.unit, ratio, interval, line.verdict + (" !" if line in past else ""))
     Console().print(table)

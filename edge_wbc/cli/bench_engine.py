@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_wbc.cli.common import Advance, print_json, progress, say
+from edge_wbc.cli.common import Advance, progress
 
 if TYPE_CHECKING:
     from edge_wbc.bench.results import Row
@@ -57,8 +56,9 @@ def engine(
     from edge_wbc.bench.contenders import judge_of, of_model
     from edge_wbc.bench.engine_alone import LEAST_CALLS, WARM_UP_S, measure
     from edge_wbc.bench.machine import identify
-    from edge_wbc.bench.results import result, to_json, write
+    from edge_wbc.bench.results import result
     from edge_wbc.bench.trust import Watch, too_few
+    from edge_wbc.cli.bench_out import hand_out
     from edge_wbc.cli.engine_tables import show
     from edge_wbc.engines.base import engine_name
     from edge_wbc.engines.openvino import computes_bf16
@@ -94,6 +94,8 @@ def engine(
                 step = partial(_shifted, advance, number * rounds)
                 rows += measure(contenders, rounds, turn_s, progress=step, done=watch.round)
     doubts = watch.end()
+    machine = identify()
+    usable = machine.processor.usable
     settings: dict[str, str | int | float | None] = {
         "engine": engine,
         "threads": threads,
@@ -101,29 +103,20 @@ def engine(
         "seconds": seconds,
         "warm-up s": WARM_UP_S,
         "least calls": LEAST_CALLS,
-        "affinity": "processors " + " ".join(map(str, sorted(os.sched_getaffinity(0))))
-        if hasattr(os, "sched_getaffinity")
-        else "any processor",
+        "affinity": f"processors {' '.join(map(str, usable))}" if usable else "any processor",
         "garbage": "collected before each turn, not during it",
     }
     doubts += too_few(rounds, {row.name: row.summary.count for row in rows if row.summary})
     found = result(
         "engine",
         smoke=smoke,
-        machine=identify(),
+        machine=machine,
         looks=(watch.before, watch.after),
         settings=settings,
         rows=rows,
         doubts=doubts,
     )
-    if out is not None:
-        write(out, found)
-    if as_json:
-        print_json(to_json(found))
-    else:
-        show(found)
-        if out is not None:
-            say(f"wrote {out}; `edge-wbc bench compare {out} OTHER.json` holds another run against it")
+    hand_out(found, out, as_json, show)
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.common import progress, say
 
 if TYPE_CHECKING:
     from edge_wbc.bench.results import Row
@@ -72,10 +72,11 @@ def pipeline(
     from edge_wbc.bench.drawn import draw
     from edge_wbc.bench.machine import identify
     from edge_wbc.bench.pipeline_table import tell
-    from edge_wbc.bench.results import result, to_json, write
+    from edge_wbc.bench.results import result
     from edge_wbc.bench.scenarios import BAUD, EARLY_S
     from edge_wbc.bench.trust import Watch, too_few
     from edge_wbc.bench.whole import measure, passed
+    from edge_wbc.cli.bench_out import hand_out
     from edge_wbc.cli.session import new_session
     from edge_wbc.engines.base import engine_name, usable_processors
     from edge_wbc.manifest import load_model
@@ -149,12 +150,5 @@ def pipeline(
         rows=rows,
         doubts=doubts,
     )
-    if out is not None:
-        write(out, content)
-    if as_json:
-        print_json(to_json(content))
-    else:
-        tell(content, say)
-        if out is not None:
-            say(f"wrote {out}; `edge-wbc bench compare {out} OTHER.json` holds another run against it")
+    hand_out(content, out, as_json, lambda found: tell(found, say))
     return 1 if any(row.error or (passed(row) is False and not smoke) for row in rows) else 0

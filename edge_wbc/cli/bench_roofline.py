@@ -32,7 +32,7 @@ def roofline(model: str, batch: int, threads: int, out: Path | None, smoke: bool
     loaded = load_model(model)
     watch = Watch()
     found = measure(loaded, batch, threads, 0.0 if smoke else 2.0)
-    doubts = watch.end()
+    doubts, machine = watch.end(), identify()
     precision = {"fp16": "f16"}.get(loaded.manifest.graph.precision, loaded.manifest.graph.precision)
     predicted = {peaks.name: found.predicted_ms(peaks, precision) for peaks in PUBLISHED}
     if out is not None:
@@ -48,7 +48,7 @@ def roofline(model: str, batch: int, threads: int, out: Path | None, smoke: bool
         made = result(
             "roofline",
             smoke=smoke,
-            machine=identify(),
+            machine=machine,
             looks=looks,
             settings=settings,
             rows=rows(found),
@@ -58,7 +58,7 @@ def roofline(model: str, batch: int, threads: int, out: Path | None, smoke: bool
     if as_json:
         layers = [{**asdict(layer), "bound_ms": layer.bound_ms(found.peaks)} for layer in found.layers]
         beside = {"bound_ms": found.bound_ms, "predicted_bound_ms": predicted, "doubts": list(map(asdict, doubts))}
-        print_json({"machine": asdict(identify()), **asdict(found), "layers": layers, **beside})
+        print_json({"machine": asdict(machine), **asdict(found), "layers": layers, **beside})
         return 0
     import sys
 
@@ -80,7 +80,7 @@ def roofline(model: str, batch: int, threads: int, out: Path | None, smoke: bool
     whole = (f"{macs / 1e6:.2f}", "", f"{found.call_ms:.3f}", f"{found.bound_ms:.3f}")
     table.add_row("a call", "", *whole, "", f"{found.bound_ms / found.call_ms:.0%}")
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    say(in_words(identify(), watch.before))
+    say(in_words(machine, watch.before))
     rates = ", ".join(f"{name} {rate / 1e9:.0f} GMAC/s" for name, rate in peaks.macs_per_s.items())
     say(f"peaks measured: {rates}; {peaks.bytes_per_s / 1e9:.1f} GB/s for a copy as large as the graph's bytes,")
     say(f"  {found.memory_bytes_per_s / 1e9:.1f} GB/s beyond the caches, reading and writing counted, one thread")

@@ -40,7 +40,7 @@ def show(found: Result) -> None:
             apart = f"{1000 * (row.median.value - other.median.value):+.0f}"
             that = other.what["engine" if other.what["model"] == row.what["model"] else "model"]
             more = (_both(row.further_ratios.get(kind, {}).get(name)) for kind in ("quickest", "request"))
-            beside.add_row(row.name, that, f"{ratio.value:.3f}", _interval(ratio), apart, *more)
+            beside.add_row(row.name, that, f"{ratio.value:.3f}", ratio.ends(), apart, *more)
     if beside.row_count:
         console.print(beside)
     settings = found.settings
@@ -70,11 +70,7 @@ def show(found: Result) -> None:
 
 
 def _both(ratio: Interval | None) -> str:
-    return "–" if ratio is None else f"{ratio.value:.3f} ({_interval(ratio)})"
-
-
-def _interval(ratio: Interval) -> str:
-    return "–" if ratio.low is None else f"{ratio.low:.3f}–{ratio.high:.3f}"
+    return "–" if ratio is None else f"{ratio.value:.3f} ({ratio.ends()})"
 
 
 def _bound(row: Row) -> str:
