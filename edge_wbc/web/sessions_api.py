@@ -1,0 +1,37 @@
+"""What was recorded, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from edge_wbc.errors import SessionError
+from edge_wbc.sessions.archive import Head, heads
+from edge_wbc.web.access import Viewer
+from edge_wbc.web.site import site_of
+
+router = APIRouter(prefix="/api/sessions")
+
+
+@router.get("")
+def sessions(request: Request, user: Viewer) -> dict[str, Any]:
+    """Every session, newest first, and what is wrong with those that can't be read."""
+    found = list(heads(site_of(request).place))
+    return {
+        "sessions": [_head(one) for one in reversed(found) if isinstance(one, Head)],
+        "unreadable": [str(one) for one in found if isinstance(one, SessionError)],
+    }
+
+
+def _head(head: Head) -> dict[str, Any]:
+    return {
+        "session_id": head.session.session_id,
+        "started_utc": head.session.started_utc,
+        "source": head.session.source,
+        "label": head.label,
+        "model": head.session.model,
+        "cells": head.cells,
+        "frames": head.frames,
+        "ended": head.ended,
+    }

@@ -1,0 +1,71 @@
+"""What the pages are about: where sessions lie, who may come in, and the session that runs beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+
+from edge_wbc.review.review import Review
+from edge_wbc.sessions.archive import find
+
+MOST_OPEN = 8
+"""Reviews kept in memory: one of 10,000 cells takes some 10 MB."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    review: Review
+    lock: threading.Lock
+
+
+@dataclass(slots=True)
+class Site:
+    """One server's. Handlers get at it by `site_of`."""
+
+    place: Path
+    """Where sessions are recorded."""
+    _reviews: OrderedDict[str, _Opened] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def review(self, session_id: str) -> Iterator[Review]:
+        """A session's review, up to date, for this thread alone until it is left.
+
+        :raises SessionError: no session has exactly this id, or it can't be read.
+        """
+        opened = self._opened(session_id)
+        with opened.lock:
+            opened.review.refresh()
+            yield opened.review
+
+    def folder(self, session_id: str) -> Path:
+        """Found among the folders that are there: nothing of a request becomes part of a path.
+
+        :raises SessionError: no session has exactly this id.
+        """
+        folder = find(self.place, session_id)
+        if folder.name != session_id:
+            find(self.place, f"{session_id} ")
+        return folder
+
+    def _opened(self, session_id: str) -> _Opened:
+        folder = self.folder(session_id)
+        with self._lock:
+            opened = self._reviews.pop(session_id, None)
+            if opened is None:
+                opened = _Opened(Review(folder), threading.Lock())
+            self._reviews[session_id] = opened
+            while len(self._reviews) > MOST_OPEN:
+                self._reviews.popitem(last=False)
+        return opened
+
+
+def site_of(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
