@@ -60,7 +60,7 @@ $(VENV)/.runtime: $(VENV)/.made pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime
-	$(PIP) -e '.[train,export,dev]'
+	$(PIP) -e '.[train,export,web,dev]'
 	touch $@
 
 clean:

@@ -79,8 +79,7 @@ class Appending:
         """:raises sqlite3.Error: it can't be written; the whole transaction is then taken back."""
         number, previous = self._last[0] + 1, self._last[1]
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        row = {"number": number, "at_utc": now, "who": who, "kind": kind, "body": body, "previous": previous}
-        text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        text = _text(number, now, who, kind, body, previous)
         self._last = number, _hash(text)
         self._connection.execute("INSERT INTO rows VALUES (?, ?, ?)", (number, text, self._last[1]))
         return Row(number, now, who, kind, json.loads(text)["body"], *(previous, self._last[1]))
@@ -132,18 +131,15 @@ def broken_at(found: Sequence[Row], folder: Path) -> Broken | None:
             return Broken(number, "is missing")
         if row.previous != before:
             return Broken(number, "does not follow the one before it")
-        if row.hash != _hash(_text(row)):
+        if row.hash != _hash(_text(row.number, row.at_utc, row.who, row.kind, row.body, row.previous)):
             return Broken(number, "does not fit its hash")
         before = row.hash
     return None
 
 
-def _text(row: Row) -> str:
-    whole = {
-        **{"number": row.number, "at_utc": row.at_utc, "who": row.who, "kind": row.kind},
-        **{"body": row.body, "previous": row.previous},
-    }
-    return json.dumps(whole, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+def _text(number: int, at_utc: str, who: str, kind: str, body: Mapping[str, Any], previous: str) -> str:
+    row = {"number": number, "at_utc": at_utc, "who": who, "kind": kind, "body": body, "previous": previous}
+    return json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def _hash(text: str) -> str:

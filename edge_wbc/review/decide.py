@@ -72,9 +72,7 @@ def undo(review: Review, who: str) -> Row:
         now = {number: review.class_of(number) for number in cells}
         if other := {number: label for number, label in now.items() if label != last.body["to"]}:
             rows = {number: review.moved_by(number) for number in other}
-            raise Conflict(
-                f"cell {next(iter(other))} was moved again since; move the others back by hand", other, rows
-            )
+            raise Conflict(f"cell {next(iter(other))} was moved again since; move the others back by hand", other, rows)
         return chain.append(who, "undone", {"of": last.number, "cells": _named(cells)})
 
 
@@ -174,9 +172,7 @@ def _open(review: Review, *, signed: bool = False) -> Iterator[Appending]:
     with appending(review.folder, len(review.rows)) as chain:
         review.take(chain.news)
         if review.signed is not None and not signed:
-            raise Refused(
-                f"signed by {review.signed.row.who} at {review.signed.row.at_utc}; amend it to change it"
-            )
+            raise Refused(f"signed by {review.signed.row.who} at {review.signed.row.at_utc}; amend it to change it")
         if review.signed is None and signed:
             raise Refused("not signed; there is nothing to amend")
         yield chain
