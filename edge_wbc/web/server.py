@@ -9,57 +9,49 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 
-from edge_wbc.errors import EnvironmentMissing, reason
 from edge_wbc.web.app import make_app
+from edge_wbc.web.connection import KEEP_ALIVE_S, MOST, Connection, Listening
+from edge_wbc.web.entrance import Entrance
+from edge_wbc.web.guard import LARGEST_HEAD, Guard
+from edge_wbc.web.listening import Serving, address, check, listen, served, tls
+from edge_wbc.web.packed import Packed
+from edge_wbc.web.passwords import nobodys
 from edge_wbc.web.site import Site
+from edge_wbc.web.users import Users, default_users
 
-PORT = 8642
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """Where to listen, and who may come in."""
-
-    host: str = "127.0.0.1"
-    port: int = PORT
-    """0: any that is free."""
-    certificate: Path | None = None
-    key: Path | None = None
-    """Of the certificate; None where that file holds it too."""
-    users: Path | None = None
-    """The file of users; the user's data folder has it by default."""
+__all__ = ["Serving", "beside", "serve"]
 
 
 def serve(site: Site, serving: Serving, ready: Callable[[str], None], stop: threading.Event | None = None) -> None:
     """Serve the pages of a site until ``stop`` is set, or SIGINT or SIGTERM comes where this is the main thread.
 
     :param ready: called once it listens, with the address to open.
+    :raises UsageError: it would be open to the network unguarded.
+    :raises InputRefused: the certificate or the file of users can't be used.
     :raises EnvironmentMissing: the address can't be listened on.
     """
-    listening = _listen(serving)
-    _run(site, serving, listening, ready, stop or threading.Event())
+    _run(_prepared(site, serving), ready, stop or threading.Event())
 
 
 @contextmanager
 def beside(site: Site, serving: Serving) -> Iterator[str]:
     """Serve in a thread of its own until this is left; gives the address to open.
 
-    :raises EnvironmentMissing: the address can't be listened on.
+    :raises UsageError: as `serve`, and so the others.
     """
-    listening = _listen(serving)
-    stop, said, address = threading.Event(), threading.Event(), [""]
+    prepared = _prepared(site, serving)
+    stop, said, opened = threading.Event(), threading.Event(), [""]
 
     def ready(url: str) -> None:
-        address[0] = url
+        opened[0] = url
         said.set()
 
     def run() -> None:
         try:
-            _run(site, serving, listening, ready, stop)
+            _run(prepared, ready, stop)
         finally:
             said.set()
 
@@ -67,19 +59,36 @@ def beside(site: Site, serving: Serving) -> Iterator[str]:
     thread.start()
     said.wait()
     try:
-        yield address[0]
+        yield opened[0]
     finally:
         stop.set()
         thread.join()
 
 
-def _run(
-    site: Site, serving: Serving, listening: socket.socket, ready: Callable[[str], None], stop: threading.Event
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    config: uvicorn.Config
+    listening: Listening
+    url: str
+
+
+def _prepared(site: Site, serving: Serving) -> _Prepared:
+    users = Users(serving.users or default_users())
+    has_users = bool(users.all())
+    loopback = check(serving, has_users=has_users)
+    context = tls(serving)
+    listening = listen(serving)
+    port = listening.getsockname()[1]
+    entrance = Entrance(users, alone=loopback and not serving.behind_proxy)
+    if has_users:
+        nobodys()  # made now, not while the first one waits
+    app = make_app(site)
+    app.state.entrance = entrance
+    app.state.served = served(serving, port, loopback=loopback)
     config = uvicorn.Config(
-        make_app(site),
+        Guard(Packed(app), entrance, app.state.served),
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -87,10 +96,19 @@ def _run(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        limit_concurrency=MOST,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=LARGEST_HEAD,
     )
-    server = _Server(config, stop, lambda: ready(f"http://{serving.host}:{listening.getsockname()[1]}/"))
-    server.run(sockets=[listening])
+    config.load()
+    config.ssl = context
+    return _Prepared(config, listening, address(serving, port, None if has_users else entrance.launch_token))
+
+
+def _run(prepared: _Prepared, ready: Callable[[str], None], stop: threading.Event) -> None:
+    with prepared.listening as listening:
+        _Server(prepared.config, stop, lambda: ready(prepared.url)).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
@@ -124,12 +142,3 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # they are gone before the loop is
-
-
-def _listen(serving: Serving) -> socket.socket:
-    try:
-        return socket.create_server((serving.host, serving.port))
-    except OSError as error:
-        raise EnvironmentMissing(
-            f"{serving.host}:{serving.port}: {reason(error)}; end what listens there, or name another --port"
-        ) from None
