@@ -17,7 +17,7 @@ from edge_wbc.manifest import LabelsGroup
 from edge_wbc.records import utc_text
 from edge_wbc.sessions.mosaic import forget
 from edge_wbc.sessions.room import size
-from edge_wbc.sessions.schema import DATABASE, LOCK, folders, held, opened, reading, running, text_of
+from edge_wbc.sessions.schema import DATABASE, LOCK, REVIEW, folders, held, opened, reading, running, text_of
 from edge_wbc.types import (
     Box,
     Cell,
@@ -146,13 +146,19 @@ class Contents:
     """Counted anew from the cells."""
 
 
-def contents(folder: Path) -> Contents:
-    """:raises SessionError: the session can't be read."""
+def contents(folder: Path, known: Contents | None = None) -> Contents:
+    """
+    :param known: what was read of it while it was running: cells that are in it are not read again.
+    :raises SessionError: the session can't be read.
+    """
     is_running = running(folder)
     with opened(folder) as connection:
         connection.execute("BEGIN")  # one state of a session that may be running
         read = _head(folder, connection, is_running)
-        cells = tuple(_cell(row) for row in connection.execute("SELECT * FROM cells ORDER BY number"))
+        before = () if known is None else known.cells
+        last = before[-1].number if before else -1
+        news = connection.execute("SELECT * FROM cells WHERE number > ? ORDER BY number", (last,))
+        cells = (*before, *(_cell(row) for row in news))
         rows = connection.execute("SELECT * FROM refused ORDER BY rowid")
         refused = tuple(Refused(index, text_of(origin), text_of(reason)) for index, origin, reason in rows)
     tally = Tally(read.labels)
@@ -222,7 +228,7 @@ def remove(folder: Path) -> int:
     with held(folder), reading(folder):
         freed = size(folder)
         forget(folder)
-        for file in (*folder.glob(f"{DATABASE}*"), folder / LOCK):
+        for file in (*folder.glob(f"{DATABASE}*"), *folder.glob(f"{REVIEW}*"), folder / LOCK):
             file.unlink()
         folder.rmdir()
     return freed
