@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-ENDS = {
-    "source": "the source ended",
-    "limit": "so many frames were asked for",
-    "cells": "enough cells were counted",
-    "asked": "the instrument ended it",
-    "stopped": "it was stopped",
-    "interrupted": "the recording broke off: it was killed, or the disk was full",
-    "running": "it is running",
-}
-"""What ended a session, for people; anything else is an error's line."""
-
-
 @click.group()
 def sessions() -> None:
     """List, show, export, replay and remove recorded sessions.
@@ -59,7 +47,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one
 def list_sessions(place: Path | None, as_json: bool) -> int:
     """Every session, oldest first."""
     from edge_wbc.errors import SessionError
-    from edge_wbc.sessions.archive import heads
+    from edge_wbc.sessions.archive import ENDS, heads
     from edge_wbc.sessions.schema import default_place
 
     place = place or default_place()
@@ -262,6 +250,7 @@ def _head_record(head: Head) -> dict[str, Any]:
 
 
 def _words(head: Head) -> list[str]:
+    from edge_wbc.sessions.archive import ENDS
     from edge_wbc.sessions.mosaic import path_of
 
     session = head.session
