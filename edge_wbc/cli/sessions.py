@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+
 @click.group()
 def sessions() -> None:
-    """List, show, export, replay and remove recorded sessions.
+    """List, show, report, export, replay and remove recorded sessions.
 
     A session is named by its id, the beginning of its id, or `last`.
     """
@@ -146,6 +147,29 @@ def export(session: str, to: str, place: Path | None) -> int:
     recorded = _contents(session, place)
     written = write(recorded, to)
     say(f"{written} of {len(recorded.cells)} cells of session {recorded.head.session.session_id} written to {to}")
+    return 0
+
+
+@sessions.command()
+@click.argument("session", metavar="ID")
+@click.option(
+    "--to",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PATH",
+    help="PATH.html, PATH.pdf, PATH.csv or PATH.json.",
+)
+@place_option
+def report(session: str, to: Path, place: Path | None) -> int:
+    """The verified and the preliminary differential with all that belongs to them, to be filed: signed or not yet."""
+    from edge_wbc.report.forms import form_of, write
+    from edge_wbc.report.gather import content
+    from edge_wbc.review.review import Review
+
+    form_of(to)
+    made = content(Review(_folder(session, place)))
+    write(made, to)
+    say(f"session {made.recorded.session_id}: {made.status}; written to {to}")
     return 0
 
 

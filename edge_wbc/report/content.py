@@ -57,7 +57,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Why cells stay without a class."""
+    """Why cells stay without a class; empty text where nobody has said it."""
 
     pile: str
     cells: int
@@ -124,9 +124,8 @@ class Signed:
     cells: int
     row_hash: str
     """The chain's head when it was signed."""
-    recorded_sha256: str
-    """Of the recorded cells; empty where it was not noted."""
-    crops_sha256: str
+    digests: Mapping[str, str]
+    """SHA-256 of what was recorded, by name such as ``cells_sha256``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +149,20 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """A blind reading beside the review, over the cells that were read."""
+
+    reader: str
+    cells: int
+    agreed: int
+    """Cells of the same class by both."""
+    kappa: float | None
+    """Cohen's, and its 95 % interval, rounded to two decimals; None where there is none."""
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """The review and its chain."""
 
@@ -163,8 +176,7 @@ class Decided:
     """Hash of the chain's last row."""
     readers: tuple[str, ...]
     """Who has read blind."""
-    agreement: tuple[str, ...]
-    """Of a blind reader with the review, in lines."""
+    agreement: tuple[Agreed, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import ModelError
 from edge_wbc.manifest import MODELS, Manifest, manifest_path, read_manifest, sha256
 from edge_wbc.report.content import (
+    Agreed,
     Amended,
     Decided,
     Explained,
@@ -33,7 +34,7 @@ from edge_wbc.types import LABELS, UNIDENTIFIED, Differential, Share
 NOT_SIGNED = "PRELIMINARY – not signed"
 
 
-def content(review: Review, *, control: Sequence[str] = (), agreement: Sequence[str] = ()) -> Report:
+def content(review: Review, *, control: Sequence[str] = (), agreement: Sequence[Agreed] = ()) -> Report:
     """What a report of a review as it stands shows.
 
     :param control: what quality control says of the time of the session, such as a run outside its limits.
@@ -51,11 +52,7 @@ def content(review: Review, *, control: Sequence[str] = (), agreement: Sequence[
         lines=lines,
         verified=_totals(review.verified, len(review.left(NOT_CLASSED))),
         preliminary=_totals(review.preliminary, 0),
-        explained=tuple(
-            Explained(pile, len(review.left(pile)), plain(row.body["why"]), plain(row.who), row.at_utc)
-            for pile, row in review.explained.items()
-            if review.left(pile)
-        ),
+        explained=_explained(review),
         crops_missing=_crops_missing(head, lines),
         frames=_frames(review),
         network=_network(head),
@@ -63,6 +60,16 @@ def content(review: Review, *, control: Sequence[str] = (), agreement: Sequence[
         control=tuple(map(plain, control)),
         printed_by=__version__,
     )
+
+
+def _explained(review: Review) -> tuple[Explained, ...]:
+    found = []
+    for pile in PILES:
+        cells, row = len(review.left(pile)), review.explained.get(pile)
+        if cells:
+            said = ("", "", "") if row is None else (plain(row.body["why"]), plain(row.who), row.at_utc)
+            found.append(Explained(pile, cells, *said))
+    return tuple(found)
 
 
 def _status(review: Review) -> str:
@@ -197,7 +204,7 @@ def _manifest(head: Head) -> Manifest | None:
         return None
 
 
-def _decided(review: Review, agreement: Sequence[str]) -> Decided:
+def _decided(review: Review, agreement: Sequence[Agreed]) -> Decided:
     said = ((one.prediction.label, review.class_of(number)) for number, one in review.cells.items())
     moved = Counter(pair for pair in said if pair[0] != pair[1])
     in_order = sorted(moved.items(), key=lambda item: (-item[1], item[0]))
@@ -211,8 +218,7 @@ def _decided(review: Review, agreement: Sequence[str]) -> Decided:
                 one.row.at_utc,
                 one.row.body.get("cells", 0),
                 one.row.hash,
-                str(one.row.body.get("cells_sha256", "")),
-                str(one.row.body.get("crops_sha256", "")),
+                {name: str(value) for name, value in one.row.body.items() if name.endswith("_sha256")},
             )
             for one in review.signatures
         ),
@@ -225,5 +231,5 @@ def _decided(review: Review, agreement: Sequence[str]) -> Decided:
         rows=len(review.rows),
         head=review.head,
         readers=tuple(map(plain, review.readers)),
-        agreement=tuple(map(plain, agreement)),
+        agreement=tuple(agreement),
     )

@@ -19,9 +19,9 @@ from edge_wbc.report.words import (
 SIZE, SMALL, TINY = 8.0, 6.5, 4.4
 """Of the table, of what stands below it, of what stands below crops; in points."""
 _CLASS = 38.0
-_COLUMNS = (12.0, 13.0, 24.0)
+_COLUMNS = (12.0, 13.0, 22.0)
 """Cells, percent, interval; in mm."""
-_SIDE, _STEP = 7.6, 8.3
+_SIDE, _STEP = 8.0, 8.7
 """Of a crop, and from one to the next."""
 _MARK = 74.0
 _GAP = 6.0
@@ -143,7 +143,7 @@ def _crops(sheet: Sheet, line: Line) -> None:
     for one in line.shown:
         sheet.picture(one.png, x, y, _SIDE, f"cell {one.cell}, {name_of(line.name)}")
         if one.moved:
-            sheet.box(x, y, _SIDE, _SIDE, MOVED, 0.5)
+            sheet.box(x + 0.2, y + 0.2, _SIDE - 0.4, _SIDE - 0.4, MOVED, 0.4)
         for number, said in enumerate((str(one.cell), f"{one.probability:.3f}")):
             below = y + _SIDE + number * line_height(TINY)
             sheet.text(x, said, _SIDE, TINY, colour=DIM, align="C", y=below)

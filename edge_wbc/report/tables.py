@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge_wbc.report.content import Figures, Report, Totals
+from edge_wbc.report.words import PER_100
 
 SCHEMA = 1
 """Major version of the JSON's and the table's form."""
@@ -72,7 +73,7 @@ def _differential(part: str, totals: Totals, figures: dict[str, Figures | None])
         if one is not None:
             yield part, name, one.cells, one.percent, one.low, one.high
     yield part, "leukocytes", totals.leukocytes
-    yield part, "erythroblasts per 100 leukocytes", totals.erythroblasts_per_100
+    yield part, PER_100, totals.erythroblasts_per_100
 
 
 def _facts(part: str, said: dict[str, Any], before: str = "") -> Iterator[tuple[object, ...]]:

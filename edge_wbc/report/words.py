@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from edge_wbc.report.content import Figures, Report
+from edge_wbc.report.content import Agreed, Explained, Figures, Report
 from edge_wbc.report.pictures import HOW
 from edge_wbc.report.text import day
 from edge_wbc.sessions.archive import ENDS
 
 TITLE = "White-blood-cell differential"
 NOTHING = "–"
+PER_100 = "erythroblasts per 100"
+"""Leukocytes."""
 MOST_REASONS = 6
 """Reasons for refused frames that are written out; the table and JSON have all."""
 INTERVALS = (
@@ -52,7 +54,7 @@ def totals(report: Report) -> tuple[Row, ...]:
     return (
         Row("leukocytes", (str(verified.leukocytes), "", ""), (str(preliminary.leukocytes), "", "")),
         Row(
-            "erythroblasts per 100 leukocytes",
+            PER_100,
             ("", _one_decimal(verified.erythroblasts_per_100), ""),
             ("", _one_decimal(preliminary.erythroblasts_per_100), ""),
         ),
@@ -142,23 +144,37 @@ def _review(report: Report) -> tuple[tuple[str, str], ...]:
     ]
     moved = ", ".join(f"{one.cells} {name_of(one.before)} → {name_of(one.after)}" for one in it.moved)
     total = sum(one.cells for one in it.moved)
-    explained = [
-        (one.pile, f"{one.cells} stay so: {one.why} ({one.who}, {day(one.at_utc)})") for one in report.explained
-    ]
+    explained = [(one.pile, _why(one)) for one in report.explained]
     return (
         *(signed or [("signed", "by nobody")]),
         *amended,
         ("moved", f"{total} of {report.cells} cells: {moved}" if moved else f"none of {report.cells} cells"),
         *explained,
         ("read blind", f"by {', '.join(it.readers)}" if it.readers else "by nobody"),
-        *(("agreement", line) for line in it.agreement),
+        *(("agreement", _agreed(one)) for one in it.agreement),
     )
+
+
+def _why(one: Explained) -> str:
+    if not one.why:
+        return f"{one.cells} cells; nobody has said yet why they stay so"
+    return f"{one.cells} cells stay so: {one.why} ({one.who}, {day(one.at_utc)})"
+
+
+def _agreed(one: Agreed) -> str:
+    said = f"{one.reader} and the review give {one.agreed} of {one.cells} cells the same class"
+    if one.kappa is None:
+        return said
+    return f"{said}; Cohen's κ {one.kappa:.2f}, 95 % interval {one.low:.2f} to {one.high:.2f}"
 
 
 def _chain(report: Report) -> tuple[tuple[str, str], ...]:
     it = report.decided
+    last = it.signatures[-1] if it.signed else None
+    digests = {} if last is None else last.digests
     return (
         ("rows", str(it.rows)),
+        *((f"signed {name.removesuffix('_sha256')}", digest) for name, digest in digests.items()),
         ("head", it.head),
         ("to check", f"edge-wbc sessions verify {report.recorded.session_id} --head {it.head}"),
     )
