@@ -14,6 +14,7 @@ from edge_wbc.report.words import (
     TITLE,
     Part,
     Row,
+    heading,
     name_of,
     parts,
     remarks,
@@ -42,7 +43,7 @@ def page(report: Report, links: Mapping[str, str] | None = None) -> str:
 
     :param links: text and address, shown above it on a screen and not printed.
     """
-    title = f"{report.recorded.label or report.recorded.session_id} – {TITLE}"
+    title = f"{heading(report)} – {TITLE}"
     return "\n".join(
         [
             "<!doctype html>",
@@ -81,7 +82,7 @@ def _links(links: Mapping[str, str]) -> str:
 
 def _header(report: Report) -> str:
     recorded = report.recorded
-    label = f'<p class="label"><bdi dir="auto">{escape(recorded.label)}</bdi></p>' if recorded.label else ""
+    label = f'<p class="label"><bdi dir="auto">{escape(heading(report))}</bdi></p>' if recorded.label else ""
     mark = "mark" if report.decided.signed else "mark open"
     return (
         f"<header><div><h1>{TITLE}</h1>{label}"

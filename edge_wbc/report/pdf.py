@@ -8,6 +8,7 @@ from edge_wbc.report.words import (
     TITLE,
     Part,
     Row,
+    heading,
     name_of,
     parts,
     remarks,
@@ -30,9 +31,7 @@ _NAMES = 21.0
 """Of facts."""
 _LEFT_PARTS = ("Session", "Frames", "Review")
 _BELOW = "Audit chain"
-MISSED = (
-    "[U+…] stands for a character that the fonts of this PDF lack, by its code point; the page and the table have it."
-)
+MISSED = "[U+…] is the code point of a character that can't be printed here; the page, the table and JSON have it."
 
 
 def pdf(report: Report) -> bytes:
@@ -67,7 +66,7 @@ def _header(sheet: Sheet, report: Report) -> None:
     width, top = INNER - _MARK - 4, sheet.y
     sheet.text(LEFT, TITLE, width, 14, bold=True)
     if report.recorded.label:
-        sheet.text(LEFT, report.recorded.label, width, 10, bold=True)
+        sheet.text(LEFT, heading(report), width, 10, bold=True)
     sheet.text(LEFT, f"Session {report.recorded.session_id} · {report.cells} cells", width, SIZE, colour=DIM)
     if sheet.y > top:  # still on its first page
         colour = GOOD if report.decided.signed else BAD

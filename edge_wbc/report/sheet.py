@@ -49,13 +49,14 @@ class Sheet:
         self._footer = footer
         self._known = {style: frozenset(self._document.fonts[f"sans{style}"].cmap) for style in ("", "B")}
         self.missed = False
-        """Whether a character was printed as its code point."""
+        """Whether the code point of a character stands in its place."""
         self.y = TOP
         self.new_page()
 
     def new_page(self) -> None:
         self._document.add_page()
-        self._draw(LEFT, HEIGHT - BOTTOM + 5, self._footer(self._document.page_no()), size=6.5, colour=DIM)
+        for line in self.lines(self._footer(self._document.page_no()), INNER, 6.5)[:1]:
+            self._draw(LEFT, HEIGHT - BOTTOM + 5, line, size=6.5, colour=DIM)
         self.y = TOP
 
     @property
@@ -64,13 +65,13 @@ class Sheet:
         return HEIGHT - BOTTOM - self.y
 
     def lines(self, text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
-        """Text wrapped, in logical order."""
+        """Text wrapped, each line as it is printed."""
         known = self._known["B" if bold else ""]
         fitting = fit(text, known)
-        self.missed = self.missed or any(ord(one) not in known and ord(one) > 32 for one in text)
+        self.missed = self.missed or "[U+" in fitting
         self._document.set_font("sans", "B" if bold else "", size)
         found = self._document.multi_cell(width, text=fitting, align="L", dry_run=True, output="LINES")
-        return [str(line) for line in found] or [""]
+        return visual([str(line) for line in found]) or [""]
 
     def text(
         self,
@@ -134,7 +135,7 @@ class Sheet:
         document.set_font("sans", "B" if bold else "", size)
         document.set_text_color(*colour)
         document.set_xy(x, y)
-        document.cell(width, line_height(size), visual(line), align=align)
+        document.cell(width, line_height(size), line, align=align)
 
 
 def line_height(size: float) -> float:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from edge_wbc.report.text import code_point
 
-_RIGHT_TO_LEFT = ("R", "AL")
+_RIGHT_TO_LEFT = ("R", "AL", "AN")
+_MIRROR = str.maketrans("()[]{}<>«»‹›", ")(][}{><»«›‹")
 _JOINER = "\u0640"
 """Tatweel, which joins on both sides."""
 
@@ -27,28 +28,23 @@ def fit(text: str, known: Container[int]) -> str:
     )
 
 
-def visual(line: str) -> str:
-    """One line from left to right as it is seen. Marks follow what they stand on."""
-    if not any(unicodedata.bidirectional(one) in (*_RIGHT_TO_LEFT, "AN") for one in line):
-        return line
+def visual(lines: Sequence[str]) -> list[str]:
+    """The lines of a paragraph, each from left to right as it is seen (Unicode's bidirectional algorithm).
+
+    A mark above or below a letter of these scripts comes before it: so the font has it.
+    """
+    whole = " ".join(lines)
+    if not any(unicodedata.bidirectional(one) in _RIGHT_TO_LEFT for one in whole):
+        return list(lines)
     from fpdf.bidi import BidiParagraph, auto_detect_base_direction
 
-    turned = str(BidiParagraph(text=line, base_direction=auto_detect_base_direction(line)).get_reordered_string())
-    return _marks_after(turned)
+    base = auto_detect_base_direction(whole)
+    turned = (BidiParagraph(text=line, base_direction=base).get_reordered_characters() for line in lines)
+    return ["".join(_mirrored(one.character, one.embedding_level) for one in line) for line in turned]
 
 
-def _marks_after(line: str) -> str:
-    made, marks = [], ""
-    for one in line:
-        if unicodedata.combining(one):
-            marks += one
-        elif unicodedata.bidirectional(one) in _RIGHT_TO_LEFT:
-            made.append(one + marks[::-1])
-            marks = ""
-        else:
-            made.append(marks + one)
-            marks = ""
-    return "".join(made) + marks
+def _mirrored(character: str, level: int) -> str:
+    return character.translate(_MIRROR) if level % 2 else character
 
 
 def _invisible(character: str) -> bool:

@@ -16,6 +16,9 @@ PER_100 = "erythroblasts per 100"
 """Leukocytes."""
 MOST_REASONS = 6
 """Reasons for refused frames that are written out; the table and JSON have all."""
+MOST_HEADING = 160
+MOST_CHARACTERS = 2000
+"""Of one text; a page is full with some 8,000."""
 INTERVALS = (
     "Intervals: exact 95 % (Clopper–Pearson) of the share of leukocytes; sampling error only. "
     "Errors of the network, or of the person, are not in them."
@@ -37,6 +40,12 @@ class Row(NamedTuple):
     verified: tuple[str, str, str]
     """Cells, percent, interval."""
     preliminary: tuple[str, str, str]
+
+
+def heading(report: Report) -> str:
+    """Its label, of a long one the beginning, or its id."""
+    label = report.recorded.label or report.recorded.session_id
+    return label if len(label) <= MOST_HEADING else f"{label[:MOST_HEADING]}…"
 
 
 def verified_title(report: Report) -> str:
@@ -76,14 +85,20 @@ def remarks(report: Report) -> tuple[str, ...]:
 
 def parts(report: Report) -> tuple[Part, ...]:
     """Everything beside the figures."""
-    return (
-        Part("Session", _session(report)),
-        Part("Frames", _frames(report)),
-        Part("Review", _review(report)),
-        Part("Network", _network(report)),
-        Part("Quality control", tuple(("on record", line) for line in report.control or ("nothing",))),
-        Part("Audit chain", _chain(report)),
-    )
+    said = {
+        "Session": _session(report),
+        "Frames": _frames(report),
+        "Review": _review(report),
+        "Network": _network(report),
+        "Quality control": tuple(("on record", line) for line in report.control or ("nothing",)),
+        "Audit chain": _chain(report),
+    }
+    return tuple(Part(title, tuple((name, _cut(text)) for name, text in facts)) for title, facts in said.items())
+
+
+def _cut(text: str) -> str:
+    more = len(text) - MOST_CHARACTERS
+    return text if more <= 0 else f"{text[:MOST_CHARACTERS]}… ({more} more characters; the table and JSON have them)"
 
 
 def _session(report: Report) -> tuple[tuple[str, str], ...]:
@@ -156,9 +171,10 @@ def _review(report: Report) -> tuple[tuple[str, str], ...]:
 
 
 def _why(one: Explained) -> str:
+    cells = f"{one.cells} cell{'s' * (one.cells != 1)}"
     if not one.why:
-        return f"{one.cells} cells; nobody has said yet why they stay so"
-    return f"{one.cells} cells stay so: {one.why} ({one.who}, {day(one.at_utc)})"
+        return f"{cells}; nobody has said yet why"
+    return f"{cells}: {one.why} ({one.who}, {day(one.at_utc)})"
 
 
 def _agreed(one: Agreed) -> str:
