@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     from edge_wbc.review.decisions import Decisions
     from edge_wbc.sessions.archive import Head
 
-ENDS = {
-    "source": "the source ended",
-    "limit": "so many frames were asked for",
-    "cells": "enough cells were counted",
-    "asked": "the instrument ended it",
-    "stopped": "it was stopped",
-    "interrupted": "the recording broke off: it was killed, or the disk was full",
-    "running": "it is running",
-}
-"""What ended a session, for people; anything else is an error's line."""
-
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -41,7 +30,7 @@ def list_sessions(place: Path | None, as_json: bool) -> int:
     """Every session, oldest first."""
     from edge_wbc.errors import SessionError
     from edge_wbc.review.decisions import decisions
-    from edge_wbc.sessions.archive import heads
+    from edge_wbc.sessions.archive import ENDS, heads
     from edge_wbc.sessions.schema import default_place
 
     place = place or default_place()
@@ -183,6 +172,7 @@ def _head_record(head: Head, decided: Decisions | None) -> dict[str, Any]:
 
 
 def _words(head: Head, label: str) -> list[str]:
+    from edge_wbc.sessions.archive import ENDS
     from edge_wbc.sessions.mosaic import path_of
 
     session = head.session
