@@ -85,7 +85,7 @@ def list_sessions(place: Path | None, as_json: bool) -> int:
             )
             for one in good
         ]
-        for line in _aligned(rows, right=(3, 4, 5)):
+        for line in aligned(rows, right=(3, 4, 5)):
             click.echo(line)
     else:
         say(f"no session in {place}; `edge-wbc run` records one")
@@ -128,7 +128,7 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
         )
         for one in recorded.cells
     ]
-    for line in _aligned(rows, right=(0, 2, 3)):
+    for line in aligned(rows, right=(0, 2, 3)):
         click.echo(line)
     if recorded.refused:
         reasons = Counter(one.reason for one in recorded.refused)
@@ -291,7 +291,7 @@ def _decision(prediction: Prediction) -> str:
     return f"{prediction.label} {prediction.probability:.6f}"
 
 
-def _aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]:
     """Columns of equal width, two spaces between them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
