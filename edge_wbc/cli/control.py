@@ -68,7 +68,9 @@ def list_runs(place: Path | None, as_json: bool) -> int:
     if not done and not seen:
         say(f"no quality control in {place}; `edge-wbc control run` begins it")
     if done:
-        rows = [("run", "UTC", "model", "engine", "agreement %", "drift", "p50 ms", "p99 ms", "outside")]
+        rows: list[tuple[str, ...]] = [
+            ("run", "UTC", "model", "engine", "agreement %", "drift", "p50 ms", "p99 ms", "outside")
+        ]
         rows += [
             (
                 *(str(one.number), one.at_utc[:16], one.model, one.engine, f"{one.agreement:.1f}"),
@@ -80,7 +82,7 @@ def list_runs(place: Path | None, as_json: bool) -> int:
             click.echo(line.rstrip())
     if seen:
         click.echo()
-        table = [("session", "seen by", "cells", "focus", "cx", "cy", "outside")]
+        table: list[tuple[str, ...]] = [("session", "seen by", "cells", "focus", "cx", "cy", "outside")]
         table += [
             (
                 *(one.session_id, one.source, str(one.cells)),

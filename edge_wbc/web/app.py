@@ -15,7 +15,12 @@ from edge_wbc.uri import load
 from edge_wbc.web.site import Site
 
 STATIC = Path(__file__).with_name("static")
-ROUTES = ("edge_wbc.web.pages:router", "edge_wbc.web.sessions_api:router")
+ROUTES = (
+    "edge_wbc.web.pages:router",
+    "edge_wbc.web.sessions_api:router",
+    "edge_wbc.web.control_api:router",
+    "edge_wbc.web.control_api:page",
+)
 """``module:router`` of each part."""
 
 
