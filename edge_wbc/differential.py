@@ -50,12 +50,13 @@ def exact_interval(count: float, total: float, confidence: float = 0.95) -> tupl
     :returns: lower and upper end, 0 to 1.
     """
     tail = (1 - confidence) / 2
-    low = _beta_quantile(count, total - count + 1, tail) if count else 0.0
-    high = _beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
+    low = beta_quantile(count, total - count + 1, tail) if count else 0.0
+    high = beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
     return low, high
 
 
-def _beta_quantile(a: float, b: float, probability: float) -> float:
+def beta_quantile(a: float, b: float, probability: float) -> float:
+    """The value, 0 to 1, that a beta-distributed one stays below with this probability."""
     low, high = 0.0, 1.0
     for _ in range(60):  # halves the interval each time: beyond the precision of a float
         middle = (low + high) / 2

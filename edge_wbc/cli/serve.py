@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edge_wbc.cli.common import say, web_packages
-from edge_wbc.cli.sessions import place_option
+from edge_wbc.cli.place import place_option
 
 if TYPE_CHECKING:
     from edge_wbc.web.server import Serving

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.common import as_json_option, print_json, progress, say
 from edge_wbc.cli.place import place_option
 from edge_wbc.cli.sessions_report import report
 from edge_wbc.cli.sessions_review import refuse_signed, verify
@@ -32,8 +32,6 @@ sessions.add_command(list_sessions)
 sessions.add_command(show)
 sessions.add_command(verify)
 sessions.add_command(report)
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @sessions.command()

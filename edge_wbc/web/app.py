@@ -22,6 +22,8 @@ ROUTES = (
     "edge_wbc.web.pages:router",
     "edge_wbc.web.sessions_api:router",
     "edge_wbc.web.report_api:router",
+    "edge_wbc.web.control_api:router",
+    "edge_wbc.web.control_api:page",
 )
 """``module:router`` of each part."""
 

@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from edge_wbc.errors import SessionError
-from edge_wbc.review.chain import FILE, broken_at, rows
+from edge_wbc.review.chain import FILE
+from edge_wbc.review.decisions import decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +37,14 @@ def standing(folder: Path) -> Standing:
 @lru_cache(maxsize=2048)
 def _standing(folder: Path, _: tuple[int, ...]) -> Standing:
     try:
-        chain = rows(folder)
-        if (broken := broken_at(chain, folder)) is not None:
-            return Standing(wrong=f"row {broken.number} {broken.why}; it was changed after it was written")
+        decided = decisions(folder)
     except SessionError as error:
         return Standing(wrong=str(error))
-    label, signed, signatures = None, None, 0
-    for row in chain:
-        if row.kind == "labelled":
-            label = str(row.body["label"])
-        elif row.kind == "signed":
-            signed, signatures = row, signatures + 1
-        elif row.kind == "amended":
-            signed = None
+    signed = decided.signed
     return Standing(
-        label=label,
-        decisions=len(chain),
-        version=signatures + (signed is None),
-        signed_by=signed.who if signed else None,
-        signed_utc=signed.at_utc if signed else None,
+        label=decided.new_label,
+        decisions=len(decided.rows),
+        version=decided.version,
+        signed_by=signed.row.who if signed else None,
+        signed_utc=signed.row.at_utc if signed else None,
     )
