@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.place import place_option
+from edge_wbc.cli.sessions_teach import teach
 
 if TYPE_CHECKING:
     from edge_wbc.sessions.archive import Contents, Head
     from edge_wbc.types import Prediction
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 ENDS = {
     "source": "the source ended",
@@ -40,14 +40,7 @@ def sessions() -> None:
     """
 
 
-def place_option(command: Decorated) -> Decorated:
-    return click.option(
-        "--record",
-        "place",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help="Where the sessions are, as for `edge-wbc run`; the user's data folder by default.",
-    )(command)
+sessions.add_command(teach)
 
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
