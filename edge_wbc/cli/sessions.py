@@ -14,6 +14,7 @@ from edge_wbc.cli.place import place_option
 from edge_wbc.cli.sessions_report import report
 from edge_wbc.cli.sessions_review import refuse_signed, verify
 from edge_wbc.cli.sessions_show import list_sessions, show
+from edge_wbc.cli.sessions_teach import teach
 
 if TYPE_CHECKING:
     from edge_wbc.sessions.archive import Contents
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def sessions() -> None:
-    """List, show, report, export, replay, verify and remove recorded sessions.
+    """List, show, report, teach, export, replay, verify and remove recorded sessions.
 
     A session is named by its id, the beginning of its id, or `last`.
     """
@@ -32,6 +33,7 @@ sessions.add_command(list_sessions)
 sessions.add_command(show)
 sessions.add_command(verify)
 sessions.add_command(report)
+sessions.add_command(teach)
 
 
 @sessions.command()
