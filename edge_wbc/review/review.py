@@ -24,7 +24,7 @@ from typing import Any
 from edge_wbc.differential import Tally
 from edge_wbc.manifest import LabelsGroup
 from edge_wbc.review.chain import Row, check, first_hash, rows
-from edge_wbc.sessions.archive import Contents, contents
+from edge_wbc.sessions.archive import Contents, contents, continued
 from edge_wbc.types import LABELS, LEUKOCYTES, UNIDENTIFIED, CountedCell, Differential
 
 NOT_CLASSED = "not classed"
@@ -76,7 +76,7 @@ class Review:
         :raises SessionError: it can't be read.
         """
         if self.running:
-            self._read(contents(self.folder))
+            self._read(continued(self.recorded))
         self.take(rows(self.folder, len(self.rows)))
 
     def take(self, news: Iterable[Row]) -> None:

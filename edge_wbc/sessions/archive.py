@@ -148,16 +148,33 @@ class Contents:
 
 def contents(folder: Path) -> Contents:
     """:raises SessionError: the session can't be read."""
+    return _read(folder, None)
+
+
+def continued(known: Contents) -> Contents:
+    """The same of a session that was running, read on from the cells that are known.
+
+    :raises SessionError: the session can't be read.
+    """
+    return _read(known.head.folder, known)
+
+
+def _read(folder: Path, known: Contents | None) -> Contents:
+    before = () if known is None else known.cells
     is_running = running(folder)
     with opened(folder) as connection:
         connection.execute("BEGIN")  # one state of a session that may be running
         read = _head(folder, connection, is_running)
-        cells = tuple(_cell(row) for row in connection.execute("SELECT * FROM cells ORDER BY number"))
+        query = "SELECT * FROM cells WHERE number > ? ORDER BY number"
+        last = before[-1].number if before else 0
+        cells = tuple(_cell(row) for row in connection.execute(query, (last,)))
         rows = connection.execute("SELECT * FROM refused ORDER BY rowid")
         refused = tuple(Refused(index, text_of(origin), text_of(reason)) for index, origin, reason in rows)
+    if known is not None and not cells:
+        return Contents(read, before, refused, known.differential)
     tally = Tally(read.labels)
-    tally.add(one.prediction.label for one in cells)
-    return Contents(read, cells, refused, tally.differential())
+    tally.add(one.prediction.label for one in (*before, *cells))
+    return Contents(read, before + cells, refused, tally.differential())
 
 
 _NO_CROP = np.empty((0, 0, 3), np.uint8)
