@@ -5,20 +5,20 @@ All take a `Review` and take into it what others have appended meanwhile. Who ma
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 from edge_wbc.errors import SessionError
 from edge_wbc.review.chain import Appending, Row, appending
+from edge_wbc.review.recorded import digests
 from edge_wbc.review.review import CLASSES_OF_A_REVIEW, NOT_CLASSED, PILES, Review
 from edge_wbc.sessions.archive import protect
-from edge_wbc.sessions.schema import opened
 
 MOST_TEXT = 1000
 """Characters of a reason or a label."""
+_SEEN = ("moved", "undone", "explained", "signed")
+"""What nobody does without seeing the classes of cells."""
 
 
 class Refused(SessionError):
@@ -51,7 +51,7 @@ def move(review: Review, who: str, seen: Mapping[int, str], to: str, why: str = 
         _check_cells(review, seen)
         now = {number: review.class_of(number) for number in seen}
         if other := {number: label for number, label in now.items() if label != seen[number]}:
-            rows = {number: review.moved_by(number) for number in other}
+            rows = {number: _newest(review, number) for number in other}
             first, row = next(iter(rows.items()))
             by = f"{row.who} at {row.at_utc}" if row else "the network"
             raise Conflict(f"cell {first} was moved to {other[first]} by {by}; look again", other, rows)
@@ -69,9 +69,8 @@ def undo(review: Review, who: str) -> Row:
         if last is None:
             raise Refused("nothing is left to undo; move cells back by hand")
         cells = {int(number): str(label) for number, label in last.body["cells"].items()}
-        now = {number: review.class_of(number) for number in cells}
-        if other := {number: label for number, label in now.items() if label != last.body["to"]}:
-            rows = {number: review.moved_by(number) for number in other}
+        if other := {number: review.class_of(number) for number in cells if review.moved_by(number) is not last}:
+            rows = {number: _newest(review, number) for number in other}
             raise Conflict(f"cell {next(iter(other))} was moved again since; move the others back by hand", other, rows)
         return chain.append(who, "undone", {"of": last.number, "cells": _named(cells)})
 
@@ -101,14 +100,14 @@ def label(review: Review, who: str, text: str) -> Row:
 def read(review: Review, who: str, cells: Mapping[int, str]) -> Row:
     """A second reader's classes of some cells.
 
-    :raises Refused: signed, no such cell or class, or this person has moved cells and so has seen them.
+    :raises Refused: signed, no such cell or class, or this person has reviewed cells and so has seen their classes.
     """
     for to in cells.values():
         _check_class(to)
     with _open(review) as chain:
         _check_cells(review, cells)
-        if any(row.kind == "moved" and row.who == who for row in review.rows):
-            raise Refused(f"{who} has moved cells of this session and can't read it blind; ask another reader")
+        if any(row.kind in _SEEN and row.who == who for row in review.rows):
+            raise Refused(f"{who} has reviewed cells of this session and can't read it blind; ask another reader")
         return chain.append(who, "read", {"cells": _named(cells)})
 
 
@@ -118,22 +117,27 @@ def sign(review: Review, who: str) -> Row:
     :raises Refused: signed already, running, or cells are unidentified or not classed and nobody said why.
     """
     review.refresh()
-    if review.running:
-        raise Refused(f"session {review.folder.name} is running; end it first")
-    if not review.recorded.head.protected:
-        protect(review.folder, True)
+    _check_signable(review)
+    protect(review.folder, True)
+    recorded = digests(review.folder)  # it takes long, and others may decide meanwhile
     with _open(review) as chain:
-        for pile in PILES:
-            if (left := review.left(pile)) and pile not in review.explained:
-                raise Refused(f"{len(left)} cells are {pile}; give each a class, or say why they stay so")
+        _check_signable(review)
         body = {
             "version": review.version,
             "cells": len(review.cells),
             "differential": asdict(review.verified),
             "not_classed": len(review.left(NOT_CLASSED)),
-            **digests(review.folder),
+            **recorded,
         }
         return chain.append(who, "signed", body)
+
+
+def _check_signable(review: Review) -> None:
+    _check_open(review)
+    if review.running:
+        raise Refused(f"session {review.folder.name} is running; end it first")
+    for pile, left in review.unexplained.items():
+        raise Refused(f"{left} cells are {pile}; give each a class, or say why they stay so")
 
 
 def amend(review: Review, who: str, why: str) -> Row:
@@ -146,37 +150,27 @@ def amend(review: Review, who: str, why: str) -> Row:
         return chain.append(who, "amended", {"version": len(review.signatures) + 1, "why": why})
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of a session's recorded cells, and of its crops: what a signature is under.
-
-    :raises SessionError: it can't be read.
-    """
-    with opened(folder) as connection:
-        cells = hashlib.sha256()
-        for row in connection.execute("SELECT * FROM cells ORDER BY number"):
-            cells.update(repr(row).encode())
-        crops = hashlib.sha256()
-        for query in (
-            "SELECT cell, pixels FROM crops ORDER BY cell",
-            "SELECT cell, crop FROM sightings ORDER BY cell, rowid",
-        ):
-            for cell, pixels in connection.execute(query):
-                crops.update(b"%d:" % cell)
-                crops.update(pixels)
-    return {"cells_sha256": cells.hexdigest(), "crops_sha256": crops.hexdigest()}
-
-
 @contextmanager
 def _open(review: Review, *, signed: bool = False) -> Iterator[Appending]:
     """The chain held, the review up to date and signed or not as it must be. What is appended is taken in."""
-    with appending(review.folder, len(review.rows)) as chain:
+    with appending(review.folder, review.last) as chain:
         review.take(chain.news)
-        if review.signed is not None and not signed:
-            raise Refused(f"signed by {review.signed.row.who} at {review.signed.row.at_utc}; amend it to change it")
-        if review.signed is None and signed:
+        if not signed:
+            _check_open(review)
+        elif review.signed is None:
             raise Refused("not signed; there is nothing to amend")
         yield chain
-    review.refresh()
+    review.take(chain.appended)
+
+
+def _check_open(review: Review) -> None:
+    if review.signed is not None:
+        raise Refused(f"signed by {review.signed.row.who} at {review.signed.row.at_utc}; amend it to change it")
+
+
+def _newest(review: Review, number: int) -> Row | None:
+    """The newest decision about a cell, also where it gave back the network's class."""
+    return next(reversed(review.history(number)), None)
 
 
 def _named(cells: Mapping[int, str]) -> dict[str, str]:
@@ -201,3 +195,7 @@ def _check_text(text: str, *, needed: bool = False) -> None:
         raise Refused("no reason was given; write one")
     if len(text) > MOST_TEXT:
         raise Refused(f"{len(text)} characters; {MOST_TEXT} at most")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, as JSON can hold
+        raise Refused("a text that holds half characters; write it again") from None

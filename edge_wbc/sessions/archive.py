@@ -17,7 +17,7 @@ from edge_wbc.manifest import LabelsGroup
 from edge_wbc.records import utc_text
 from edge_wbc.sessions.mosaic import forget
 from edge_wbc.sessions.room import size
-from edge_wbc.sessions.schema import DATABASE, LOCK, folders, held, opened, reading, running, text_of
+from edge_wbc.sessions.schema import DATABASE, LOCK, REVIEW, folders, held, opened, reading, running, text_of
 from edge_wbc.types import (
     Box,
     Cell,
@@ -146,35 +146,26 @@ class Contents:
     """Counted anew from the cells."""
 
 
-def contents(folder: Path) -> Contents:
-    """:raises SessionError: the session can't be read."""
-    return _read(folder, None)
-
-
-def continued(known: Contents) -> Contents:
-    """The same of a session that was running, read on from the cells that are known.
-
+def contents(folder: Path, known: Contents | None = None) -> Contents:
+    """
+    :param known: what was read of it while it was running: cells that are in it are not read again.
     :raises SessionError: the session can't be read.
     """
-    return _read(known.head.folder, known)
-
-
-def _read(folder: Path, known: Contents | None) -> Contents:
-    before = () if known is None else known.cells
     is_running = running(folder)
     with opened(folder) as connection:
         connection.execute("BEGIN")  # one state of a session that may be running
         read = _head(folder, connection, is_running)
-        query = "SELECT * FROM cells WHERE number > ? ORDER BY number"
-        last = before[-1].number if before else 0
-        cells = tuple(_cell(row) for row in connection.execute(query, (last,)))
+        before = () if known is None else known.cells
+        last = before[-1].number if before else -1
+        news = connection.execute("SELECT * FROM cells WHERE number > ? ORDER BY number", (last,))
+        cells = (*before, *(_cell(row) for row in news))
         rows = connection.execute("SELECT * FROM refused ORDER BY rowid")
         refused = tuple(Refused(index, text_of(origin), text_of(reason)) for index, origin, reason in rows)
-    if known is not None and not cells:
+    if known is not None and len(cells) == len(before):
         return Contents(read, before, refused, known.differential)
     tally = Tally(read.labels)
-    tally.add(one.prediction.label for one in (*before, *cells))
-    return Contents(read, before + cells, refused, tally.differential())
+    tally.add(one.prediction.label for one in cells)
+    return Contents(read, cells, refused, tally.differential())
 
 
 _NO_CROP = np.empty((0, 0, 3), np.uint8)
@@ -239,7 +230,7 @@ def remove(folder: Path) -> int:
     with held(folder), reading(folder):
         freed = size(folder)
         forget(folder)
-        for file in (*folder.glob(f"{DATABASE}*"), folder / LOCK):
+        for file in (*folder.glob(f"{DATABASE}*"), *folder.glob(f"{REVIEW}*"), folder / LOCK):
             file.unlink()
         folder.rmdir()
     return freed

@@ -22,6 +22,8 @@ APPLICATION_ID = 0x45574253
 """``EWBS``: tells a session from any other SQLite file."""
 DATABASE = "session.sqlite"
 LOCK = "session.lock"
+REVIEW = "review.sqlite"
+"""What people decided about it; see `review.chain`."""
 LOCKED = "locked by another program"
 PATIENCE_S = 0.5
 """How long a reader waits for a database that another program has locked."""

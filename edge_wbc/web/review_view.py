@@ -57,7 +57,7 @@ def whole(review: Review, reader: str | None) -> dict[str, Any]:
             "number": [one.number for one in cells],
             "now": [_INDEX[read[one.number]] if one.number in read else None for one in cells],
         }
-    moved = {number: mover for number in review.cells if (mover := _mover(review, number)) is not None}
+    moved = {number: mover for number in review.cells if (mover := review.moved_by(number)) is not None}
     return common | {
         "blind": False,
         **_columns(cells),
@@ -134,16 +134,8 @@ def _columns(cells: Iterable[CountedCell]) -> dict[str, list[Any]]:
     }
 
 
-def _mover(review: Review, number: int) -> Row | None:
-    """Who gave a cell its class; None where it is back at the network's."""
-    row = review.moved_by(number)
-    if row is not None and row.kind == "undone" and review.class_of(number) == review.cells[number].prediction.label:
-        return None
-    return row
-
-
 def _moved(review: Review, number: int) -> list[Any] | None:
-    row = _mover(review, number)
+    row = review.moved_by(number)
     return None if row is None else [row.who, row.number]
 
 

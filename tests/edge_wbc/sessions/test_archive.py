@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from edge_wbc.cli.sessions import sessions
 from edge_wbc.errors import EnvironmentMissing, SessionError
 from edge_wbc.sessions import schema
-from edge_wbc.sessions.archive import contents, continued, find, heads, protect, remove
+from edge_wbc.sessions.archive import contents, find, heads, protect, remove
 from edge_wbc.sessions.room import size
 
 CORRUPT, NEWER, FOREIGN, EMPTY, LOCKED, NOT_ONE = (f"2026020{i}T000000Z-abc123" for i in range(1, 7))
@@ -142,7 +142,7 @@ def test_a_session_that_runs_is_neither_removed_nor_changed(recorder_of, session
 def test_a_session_is_read_on_from_the_cells_that_are_known(record):
     whole = contents(record())
     known = replace(whole, cells=whole.cells[:2])
-    read = continued(known)
+    read = contents(whole.head.folder, known)
     assert read == whole
     assert all(was is now for was, now in zip(known.cells, read.cells, strict=False))
 
