@@ -64,6 +64,7 @@ def whole(review: Review, reader: str | None) -> dict[str, Any]:
         "now": [_INDEX[review.class_of(one.number)] for one in cells],
         "moved": {number: [row.who, row.number] for number, row in moved.items()},
         "preliminary": asdict(review.preliminary),
+        "verified": asdict(review.verified),
     }
 
 
@@ -84,6 +85,8 @@ def changes(review: Review, after: int, after_cell: int, reader: str | None) -> 
     found["added"] = _columns(added)
     if added:
         found["preliminary"] = asdict(review.preliminary)
+    if touched or added:
+        found["verified"] = asdict(review.verified)
     return found
 
 
@@ -122,7 +125,7 @@ def _state(review: Review, reader: str | None) -> dict[str, Any]:
     if reader is not None:
         return state
     explained = {pile: {"why": row.body["why"], **(told_of(row) or {})} for pile, row in review.explained.items()}
-    return state | {"explained": explained, "verified": asdict(review.verified)}
+    return state | {"explained": explained}
 
 
 def _columns(cells: Iterable[CountedCell]) -> dict[str, list[Any]]:

@@ -45,7 +45,8 @@ def test_the_interval_of_a_very_long_session() -> None:
 
 def test_an_end_is_found_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page shows the differential of 10,000 cells after every move."""
-    steps = []
+    steps: list[tuple[float, ...]] = []
+    exact_interval.cache_clear()
     cdf = differential._beta_cdf
     monkeypatch.setattr(differential, "_beta_cdf", lambda *of: steps.append(of) or cdf(*of))
     for count in (1, 100, 5000, 9999):
