@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -57,17 +56,14 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def crops_gone(folder: Path) -> bool:
-    """Whether the quota has removed a session's crops.
+    """Whether the quota has removed a session's crops, or it is so that it can have.
 
     :raises SessionError: it can't be read.
     """
+    query = "SELECT EXISTS (SELECT 1 FROM crops) OR EXISTS (SELECT 1 FROM sightings), crops_removed_utc FROM session"
     with opened(folder) as connection:
-        return _none(connection, "crops") and _none(connection, "sightings")
-
-
-def _none(connection: sqlite3.Connection, table: str) -> bool:
-    (found,) = connection.execute(f"SELECT EXISTS (SELECT 1 FROM {table})").fetchone()
-    return not found
+        some, removed_utc = connection.execute(query).fetchone()
+    return not some and removed_utc is not None
 
 
 def _line(row: Iterable[Any]) -> bytes:

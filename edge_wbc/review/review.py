@@ -7,12 +7,12 @@ is what they amount to: the preliminary differential is the network's, the verif
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edge_wbc.differential import Tally
 from edge_wbc.manifest import LabelsGroup
-from edge_wbc.review.chain import rows
+from edge_wbc.review.chain import Row, rows
 from edge_wbc.review.decisions import Decisions
 from edge_wbc.review.decisions import Signature as Signature
 from edge_wbc.sessions.archive import RUNNING, Contents, contents
@@ -30,10 +30,14 @@ _LABELS = LabelsGroup(names=LABELS, counted=LEUKOCYTES, unidentified_below=0.0, 
 class Review(Decisions):
     """A session's review. Used by one thread at a time; several processes may append to the same chain."""
 
-    def __init__(self, folder: Path) -> None:
-        """:raises SessionError: what was recorded, or the chain, can't be read, or the chain does not hold."""
+    def __init__(self, folder: Path, found: Iterable[Row] | None = None) -> None:
+        """
+        :param found: decisions, in place of those that lie in the folder.
+        :raises SessionError: what was recorded, or the chain, can't be read, or the chain does not hold.
+        """
         self._read(contents(folder))
-        super().__init__(folder, rows(folder))
+        self._verified: tuple[tuple[int, int], Differential] | None = None
+        super().__init__(folder, rows(folder) if found is None else found)
 
     def _read(self, recorded: Contents) -> None:
         self.recorded = recorded
@@ -84,9 +88,12 @@ class Review(Decisions):
     @property
     def verified(self) -> Differential:
         """That of the cells as they stand; those not classed are in no percentage."""
-        tally = Tally(_LABELS)
-        tally.add(self.class_of(number) for number in self.cells)
-        return tally.differential()
+        state = len(self.rows), len(self.cells)
+        if self._verified is None or self._verified[0] != state:
+            tally = Tally(_LABELS)
+            tally.add(self.class_of(number) for number in self.cells)
+            self._verified = state, tally.differential()
+        return self._verified[1]
 
     def counts(self) -> Counter[str]:
         """Cells by class as they stand, ``not classed`` and ``unidentified`` among them."""
