@@ -6,12 +6,14 @@ what came since, of others too.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, Field
 
+from edge_wbc.review import agreement as agreements
 from edge_wbc.review import decide
 from edge_wbc.review.review import CLASSES_OF_A_REVIEW, PILES, Review
 from edge_wbc.types import UNIDENTIFIED, CountedCell
@@ -134,6 +136,13 @@ def field(request: Request, user: Viewer, session_id: Id, number: Cell) -> Respo
         folder = found.folder
     data = fields.field(folder, shown)
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+
+@router.get("/agreement")
+def agreement(request: Request, user: Viewer, session_id: Id) -> Response:
+    """Of each who has read blind with the review as it stands: Cohen's kappa, over all and a class."""
+    with site_of(request).review(session_id) as found:
+        return JSONResponse({"readers": [asdict(agreements.agreement(found, one)) for one in found.readers]})
 
 
 @router.post("/moves")
