@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from edge_wbc.manifest import LabelsGroup
 from edge_wbc.types import UNIDENTIFIED, Differential, Share
@@ -43,6 +44,7 @@ class Tally:
         return Differential(total, self._counts[UNIDENTIFIED], shares, per_100)
 
 
+@lru_cache(maxsize=1024)  # a move between two classes leaves those of the others
 def exact_interval(count: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper–Pearson interval of a proportion (Biometrika 26:404, 1934), by quantiles of the beta distribution.
 
@@ -56,12 +58,24 @@ def exact_interval(count: float, total: float, confidence: float = 0.95) -> tupl
 
 
 def beta_quantile(a: float, b: float, probability: float) -> float:
-    """The value, 0 to 1, that a beta-distributed one stays below with this probability."""
+    """The value, 0 to 1, that a beta-distributed one stays below with this probability.
+
+    By Newton's method, between ends that close in: some 7 steps where halving takes 50.
+    """
     low, high = 0.0, 1.0
-    for _ in range(60):  # halves the interval each time: beyond the precision of a float
-        middle = (low + high) / 2
-        low, high = (middle, high) if _beta_cdf(a, b, middle) < probability else (low, middle)
-    return (low + high) / 2
+    log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    x = a / (a + b)
+    for _ in range(100):
+        error = _beta_cdf(a, b, x) - probability
+        low, high = (x, high) if error < 0 else (low, x)
+        density = math.exp((a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - log_beta)
+        nearer = x - error / density if density else low
+        if not low < nearer < high:
+            nearer = (low + high) / 2
+        if abs(nearer - x) <= 1e-15 * x or not low < nearer < high:
+            return nearer
+        x = nearer
+    return x
 
 
 def _beta_cdf(a: float, b: float, x: float) -> float:

@@ -73,7 +73,7 @@ def export_mosaic(folder: Path, cells: tuple[CountedCell, ...], to: Path) -> int
     """
     if to.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{to}: not a picture's name; write mosaic:PATH.png or mosaic:PATH.jpg")
-    picture, boxes = _read(folder)
+    picture, boxes = read(folder)
     labels = {one.number: one.prediction.label for one in cells}
     known = {number: box for number, box in boxes.items() if number in labels}
     factor = 2 if picture.shape[0] * picture.shape[1] * 4 <= ENLARGED_TO else 1
@@ -89,8 +89,11 @@ def export_mosaic(folder: Path, cells: tuple[CountedCell, ...], to: Path) -> int
     return len(known)
 
 
-def _read(folder: Path) -> tuple[Pixels, dict[int, Box]]:
-    """:raises SessionError: there is none, or it is damaged."""
+def read(folder: Path) -> tuple[Pixels, dict[int, Box]]:
+    """A session's mosaic, and where cells lie in it, by number.
+
+    :raises SessionError: there is none, or it is damaged.
+    """
     if path_of(folder) is None:
         raise SessionError(
             f"session {folder.name}: no mosaic; one is made where frames are followed, and goes with the crops"

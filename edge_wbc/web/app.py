@@ -11,21 +11,26 @@ from starlette.exceptions import HTTPException
 
 from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import EdgeWbcError, OutputFailed
-from edge_wbc.review.decide import Conflict
+from edge_wbc.review.decide import Conflict, Refused
 from edge_wbc.uri import load
 from edge_wbc.web.refusals import refused
-from edge_wbc.web.site import Site
+from edge_wbc.web.review_view import told_of
+from edge_wbc.web.site import Site, Unknown
 
 STATIC = Path(__file__).with_name("static")
 ROUTES = (
     "edge_wbc.web.login_pages:router",
     "edge_wbc.web.pages:router",
     "edge_wbc.web.sessions_api:router",
+    "edge_wbc.web.review_api:router",
+    "edge_wbc.web.review_pages:router",
     "edge_wbc.web.report_api:router",
     "edge_wbc.web.control_api:router",
     "edge_wbc.web.control_api:page",
 )
 """``module:router`` of each part."""
+STATUSES = {Unknown: 404, Refused: 409, OutputFailed: 507}
+"""Of errors that are not merely 422."""
 
 
 def make_app(site: Site) -> FastAPI:
@@ -48,6 +53,9 @@ def make_app(site: Site) -> FastAPI:
 
 
 async def _told(request: Request, error: Exception) -> Response:
-    """An error of ours as one line: 409 where the state forbids it, 507 where nothing could be written."""
-    status = 409 if isinstance(error, Conflict) else 507 if isinstance(error, OutputFailed) else 422
-    return JSONResponse({"detail": str(error)}, status)
+    """An error of ours as one line. 404: not there. 409: as things stand it can't be done. 507: nothing was written."""
+    if isinstance(error, Conflict):
+        by = {number: told_of(row) for number, row in error.rows.items()}
+        return JSONResponse({"detail": str(error), "cells": dict(error.cells), "by": by}, 409)
+    found = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
+    return JSONResponse({"detail": str(error)}, found)

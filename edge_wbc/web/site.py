@@ -11,11 +11,16 @@ from pathlib import Path
 
 from fastapi import Request
 
+from edge_wbc.errors import SessionError
 from edge_wbc.review.review import Review
-from edge_wbc.sessions.archive import find
+from edge_wbc.sessions.schema import folders
 
 MOST_OPEN = 8
 """Reviews kept in memory: one of 10,000 cells takes some 10 MB."""
+
+
+class Unknown(SessionError):
+    """What was asked for is not there."""
 
 
 @dataclass(slots=True)
@@ -37,7 +42,8 @@ class Site:
     def review(self, session_id: str) -> Iterator[Review]:
         """A session's review, up to date, for this thread alone until it is left.
 
-        :raises SessionError: no session has exactly this id, or it can't be read.
+        :raises Unknown: no session has exactly this id.
+        :raises SessionError: it can't be read.
         """
         opened = self._opened(session_id)
         with opened.lock:
@@ -47,12 +53,12 @@ class Site:
     def folder(self, session_id: str) -> Path:
         """Found among the folders that are there: nothing of a request becomes part of a path.
 
-        :raises SessionError: no session has exactly this id.
+        :raises Unknown: no session has exactly this id.
         """
-        folder = find(self.place, session_id)
-        if folder.name != session_id:
-            find(self.place, f"{session_id} ")
-        return folder
+        for folder in folders(self.place):
+            if folder.name == session_id:
+                return folder
+        raise Unknown("no such session; look for it in the list of sessions")
 
     def _opened(self, session_id: str) -> _Opened:
         folder = self.folder(session_id)

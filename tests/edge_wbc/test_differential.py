@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from edge_wbc import differential
 from edge_wbc.differential import Tally, exact_interval
 from edge_wbc.manifest import LabelsGroup
 from edge_wbc.types import CLASSES, LEUKOCYTES, UNIDENTIFIED
@@ -40,6 +41,17 @@ def test_intervals_are_exact(count: int, total: int) -> None:
 def test_the_interval_of_a_very_long_session() -> None:
     low, high = exact_interval(500_000, 1_000_000)
     assert (low, high) == (pytest.approx(0.49902, abs=1e-5), pytest.approx(0.50098, abs=1e-5))
+
+
+def test_an_end_is_found_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page shows the differential of 10,000 cells after every move."""
+    steps: list[tuple[float, ...]] = []
+    exact_interval.cache_clear()
+    cdf = differential._beta_cdf
+    monkeypatch.setattr(differential, "_beta_cdf", lambda *of: steps.append(of) or cdf(*of))
+    for count in (1, 100, 5000, 9999):
+        exact_interval(count, 10_000)
+    assert len(steps) < 25 * 8
 
 
 def test_intervals_at_the_ends() -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -136,6 +137,14 @@ def test_a_session_that_runs_is_neither_removed_nor_changed(recorder_of, session
     assert len(contents(recorder.folder).cells) == 2
     remove(recorder.folder)
     assert not recorder.folder.exists()
+
+
+def test_a_session_is_read_on_from_the_cells_that_are_known(record):
+    whole = contents(record())
+    known = replace(whole, cells=whole.cells[:2])
+    read = contents(whole.head.folder, known)
+    assert read == whole
+    assert all(was is now for was, now in zip(known.cells, read.cells, strict=False))
 
 
 def test_removing_removes_what_was_recorded_and_nothing_else(record):
