@@ -17,6 +17,8 @@ from edge_wbc.manifest import load_model
 from edge_wbc.pipeline import Outcome, Pipeline
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import Frame, FrameResult
+from edge_wbc.vision.geometry import inside
+from edge_wbc.vision.locate import locate
 
 DEADLINE_S = 20.0
 
@@ -261,34 +263,53 @@ def counted_cells(show: Show) -> list[int]:
     return cells
 
 
-@pytest.mark.parametrize("pauses", [1, 3])
-def test_a_slide_whose_stage_moves_in_a_pause_still_counts_each_cell_once(engine, wandered, counted_whole, pauses):
-    """In each pause the stage goes on, and then back over what it went over, where it is told to go on."""
-    length, rest = len(wandered) // (pauses + 1), 60
-    tour, phases = [], {}
-    for part in range(pauses + 1):
-        tour += wandered[part * length : (part + 1) * length]
-        ahead = wandered[(part + 1) * length : (part + 1) * length + rest]
-        if part < pauses:
-            phases[len(tour) - 1] = "pause"
-            tour += ahead + ahead[::-1]
-            phases[len(tour) - 1] = "resume"
-    tour = [replace(frame, index=index) for index, frame in enumerate(tour)]
+def paused_tour(engine, tour: list[Frame], steps: dict[int, str]) -> Show:
+    """Drive a tour of a slide; after the frames at these places in it a step is taken."""
 
-    def steps(show: Show, result: FrameResult) -> None:
-        if step := phases.get(result.frame.index):
+    def then(show: Show, result: FrameResult) -> None:
+        if step := steps.get(result.frame.index):
             assert getattr(show.pipeline, step)()
 
-    show = Show(Paced(tour, continuous=True), engine, "slide", then=steps)
-    outcome = show.run()
-    assert outcome.summary.frames == length * (pauses + 1)
+    tour = [replace(frame, index=index) for index, frame in enumerate(tour)]
+    show = Show(Paced(tour, continuous=True), engine, "slide", then=then)
+    show.run()
+    return show
+
+
+def test_cells_that_were_passed_in_a_pause_count_when_they_are_passed_again(engine, wandered, counted_whole):
+    """In the pause the stage goes over what lies ahead three times, and back."""
+    middle = len(wandered) // 3
+    ahead = wandered[middle : middle + 150]
+    away = (ahead + ahead[::-1]) * 3
+    tour = wandered[:middle] + away + wandered[middle:]
+    show = paused_tour(engine, tour, {middle - 1: "pause", middle + len(away) - 1: "resume"})
     cells = counted_cells(show)
     assert len(cells) == len(set(cells)), "some cell counted twice"
-    missed = counted_whole - set(cells)
-    assert len(missed) <= 1, f"{missed} not counted"
+    assert set(cells) == counted_whole
+    assert show.pipeline.status().frames == len(wandered)
+
+
+def test_a_cell_that_was_in_view_all_through_a_pause_counts(engine, wandered):
+    whole = [any(inside(cell.box, (640, 480), 60) for cell in locate(frame.pixels)) for frame in wandered]
+    first = whole.index(True)
+    tour = [wandered[first - 1], *[wandered[first]] * 20]
+    counted = counted_cells(paused_tour(engine, tour, {0: "pause", 10: "resume"}))
+    assert len(counted) == len(set(counted)) > 0
+    assert counted == counted_cells(paused_tour(engine, tour, {}))
+
+
+def test_a_stage_that_moves_in_a_pause_is_followed_and_cells_count_once(engine, wandered, counted_whole):
+    """It goes on elsewhere, and later comes back over all that was counted before."""
+    third = len(wandered) // 3
+    tour = [*wandered, *wandered[: 2 * third : 2]]
+    show = paused_tour(engine, tour, {third: "pause", 2 * third: "resume"})
+    cells = counted_cells(show)
+    assert len(cells) == len(set(cells)), "some cell counted twice"
     slide = show.pipeline.slide()
     assert slide is not None
-    assert slide.elsewhere == 0
+    assert (len(slide.cells), slide.elsewhere) == (len(cells), 0)
+    passed = {known.cell_id for frame in wandered[third : 2 * third + 1] for known in frame.truth or ()}
+    assert counted_whole - set(cells) <= passed
 
 
 def test_in_a_pause_the_cells_that_were_counted_keep_their_names(engine, wandered):
