@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from edge_wbc.errors import EnvironmentMissing
+
 
 class Advance(Protocol):
     def __call__(self, done: int, note: str = "") -> None: ...
@@ -26,6 +28,18 @@ def print_json(value: Any) -> None:
     """One object on one line of standard output."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+
+
+@contextmanager
+def web_packages() -> Iterator[None]:
+    """Around imports that need the pages' packages.
+
+    :raises EnvironmentMissing: one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EnvironmentMissing(f"no package {error.name}; pip install 'edge-wbc[web]'") from None
 
 
 @contextmanager

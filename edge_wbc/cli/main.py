@@ -17,6 +17,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "demo": ("edge_wbc.cli.demo:demo", "The whole thing on this machine, with nothing attached."),
     "run": ("edge_wbc.cli.run:run", "Classify live, or a file or folder, and send results on."),
     "sessions": ("edge_wbc.cli.sessions:sessions", "List, show, export, replay and remove recorded sessions."),
+    "serve": ("edge_wbc.cli.serve:serve", "Watch, review and sign sessions in a browser."),
+    "users": ("edge_wbc.cli.users:users", "Say who may come in to the pages."),
     "classify": ("edge_wbc.cli.classify:classify", "Classify still images."),
     "train": ("training.cli:train", "Fit a network to labelled cells."),
     "evaluate": ("training.cli:evaluate", "Score a model on labelled images."),
