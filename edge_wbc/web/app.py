@@ -17,7 +17,13 @@ from edge_wbc.web.refusals import refused
 from edge_wbc.web.site import Site
 
 STATIC = Path(__file__).with_name("static")
-ROUTES = ("edge_wbc.web.login_pages:router", "edge_wbc.web.pages:router", "edge_wbc.web.sessions_api:router")
+ROUTES = (
+    "edge_wbc.web.login_pages:router",
+    "edge_wbc.web.pages:router",
+    "edge_wbc.web.sessions_api:router",
+    "edge_wbc.web.live_api:router",
+    "edge_wbc.web.live_pages:router",
+)
 """``module:router`` of each part."""
 
 

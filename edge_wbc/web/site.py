@@ -13,6 +13,7 @@ from fastapi import Request
 
 from edge_wbc.review.review import Review
 from edge_wbc.sessions.archive import find
+from edge_wbc.web.live import Live
 
 MOST_OPEN = 8
 """Reviews kept in memory: one of 10,000 cells takes some 10 MB."""
@@ -30,6 +31,8 @@ class Site:
 
     place: Path
     """Where sessions are recorded."""
+    live: Live | None = None
+    """The session that runs beside the pages, if they were started with one."""
     _reviews: OrderedDict[str, _Opened] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
