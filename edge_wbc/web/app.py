@@ -27,6 +27,8 @@ ROUTES = (
     "edge_wbc.web.report_api:router",
     "edge_wbc.web.control_api:router",
     "edge_wbc.web.control_api:page",
+    "edge_wbc.web.live_api:router",
+    "edge_wbc.web.live_pages:router",
 )
 """``module:router`` of each part."""
 STATUSES = {Unknown: 404, Refused: 409, OutputFailed: 507}
