@@ -85,6 +85,7 @@ export class Saves {
     const why = error instanceof Refused ? error.message : "no answer from the server";
     this.heard({ state: "failed", line: `not saved: ${why}`, retry: this.failed.length > 0 });
     jobs.forEach((one) => one.failed?.(error));
+    if (refused) this.poll(); // another may have signed
   }
 
   // An answer may have been lost after the server saved: what it knows is asked for first.
