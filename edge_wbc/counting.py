@@ -47,14 +47,23 @@ class Seen:
     """Of the frame's left upper corner, where frames are followed and it is known how it lies to the first one."""
 
 
+def unnamed(cells: Sequence[Cell]) -> Seen:
+    """Cells of which nothing is known and that are not to be classified."""
+    return Seen((), tuple(SeenAgain(cell, "") for cell in cells))
+
+
 class Counting(Protocol):
     """Call order: ``see`` for every frame, in one thread; ``count`` for every frame seen, in the same order, in
-    another thread; ``finish`` once, after both."""
+    another thread; ``finish`` once, after both. In the thread of ``see`` there may be frames at which to ``glance``."""
 
     def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         """
         :param small: the frame's pixels reduced, where they are at hand; of all frames or of none.
         """
+        ...
+
+    def glance(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
+        """See a frame that does not count, between others that do: all of its cells are ``again``."""
         ...
 
     def count(
@@ -88,6 +97,9 @@ class EachFrame:
 
     def see(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
         return Seen(tuple(cells))
+
+    def glance(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
+        return unnamed(cells)
 
     def count(
         self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]
@@ -136,6 +148,12 @@ class EachCell:
             followed=tuple(followed for _, followed in wanted),
             place=placed.place if placed.island == 0 else None,
         )
+
+    def glance(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Seen:
+        with self._lock:
+            self._here = placed = self.tracker.glance(frame, cells, small)
+            known = zip(cells, placed.cells, strict=True)
+            return Seen((), tuple(SeenAgain(cell, self._label(followed.track)) for cell, followed in known))
 
     def count(
         self, frame: FrameRef, seen: Seen, predictions: Sequence[Prediction], crops: Sequence[Pixels]

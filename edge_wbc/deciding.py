@@ -48,7 +48,8 @@ class Deciding:
         self._engine = engine
         self._counting = counting
         self._stages = stages
-        self._until = until
+        self.until = until
+        """So many leukocytes are enough; may be changed before the first frame."""
         self._notice = notice
         self._watch = watch
         self._mark = mark
@@ -56,7 +57,7 @@ class Deciding:
     @property
     def enough(self) -> bool:
         """Whether no more is to be counted."""
-        return self._until is not None and self.tally.total >= self._until
+        return self.until is not None and self.tally.total >= self.until
 
     def decide(self, batch: Sequence[Looked | Refused]) -> list[Told]:
         """Frames in their order, up to the one with which there are enough."""

@@ -52,13 +52,16 @@ def exact_interval(count: float, total: float, confidence: float = 0.95) -> tupl
     :returns: lower and upper end, 0 to 1.
     """
     tail = (1 - confidence) / 2
-    low = _beta_quantile(count, total - count + 1, tail) if count else 0.0
-    high = _beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
+    low = beta_quantile(count, total - count + 1, tail) if count else 0.0
+    high = beta_quantile(count + 1, total - count, 1 - tail) if count < total else 1.0
     return low, high
 
 
-def _beta_quantile(a: float, b: float, probability: float) -> float:
-    """By Newton's method, between ends that close in: some 7 steps where halving takes 50."""
+def beta_quantile(a: float, b: float, probability: float) -> float:
+    """The value, 0 to 1, that a beta-distributed one stays below with this probability.
+
+    By Newton's method, between ends that close in: some 7 steps where halving takes 50.
+    """
     low, high = 0.0, 1.0
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
     x = a / (a + b)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import NamedTuple
 
-from edge_wbc.counting import Counting, Seen
+from edge_wbc.counting import Counting, Seen, unnamed
 from edge_wbc.metrics import Mark, Stages, unmarked
-from edge_wbc.types import Frame, Pixels
+from edge_wbc.types import Cell, Frame, Pixels
 from edge_wbc.vision.locate import locate, locate_one
 from edge_wbc.vision.quality import Judge
 from edge_wbc.vision.reduced import reduced
@@ -60,16 +60,29 @@ class Looking:
         if item.located:
             return item
         item, small = self._reduced(item)
-        cells = []
-        if item.rejected is None:
-            with self._stages.time("locate"):
-                pixels = item.frame.pixels
-                cells = [locate_one(pixels, small)] if self._mode == "cell" else locate(pixels, small)
+        cells = self._cells(item, small)
         self._mark(item.frame.index, "locate")
         with self._stages.time("track") if self._mode == "slide" else nullcontext():
             seen = self._counting.see(item.frame, cells, small)
         self._mark(item.frame.index, "track" if self._mode == "slide" else "locate")
         return item._replace(located=True, seen=seen, small=None if item.judged else small)
+
+    def glanced(self, item: Looked, *, following: bool) -> Looked:
+        """Judged and located to be shown alone: none of its cells is to be classified or will count.
+
+        :param following: the session has begun: it is followed where on the slide the frame lies.
+        """
+        item, small = self._reduced(self.judged(item))
+        cells = self._cells(item, small)
+        seen = self._counting.glance(item.frame, cells, small) if following else unnamed(cells)
+        return item._replace(located=True, seen=seen, small=None)
+
+    def _cells(self, item: Looked, small: Pixels) -> list[Cell]:
+        if item.rejected is not None:
+            return []
+        with self._stages.time("locate"):
+            pixels = item.frame.pixels
+            return [locate_one(pixels, small)] if self._mode == "cell" else locate(pixels, small)
 
     def _reduced(self, item: Looked) -> tuple[Looked, Pixels]:
         if item.small is not None:

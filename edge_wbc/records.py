@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -31,6 +32,13 @@ def starting_now(session: Session) -> Session:
     """The same session, started at this moment."""
     started_ns, started_unix_ns = time.monotonic_ns(), time.time_ns()
     return replace(session, started_utc=_iso(started_unix_ns), started_ns=started_ns, started_unix_ns=started_unix_ns)
+
+
+def beginning_now(session: Session) -> Session:
+    """A session of its own like this one, that begins at this moment."""
+    began = starting_now(session)
+    seconds = datetime.fromtimestamp(began.started_unix_ns // 10**9, timezone.utc)
+    return replace(began, session_id=f"{seconds:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
 
 
 def _iso(unix_ns: int) -> str:

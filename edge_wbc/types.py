@@ -233,6 +233,7 @@ class Summary:
     """Counted."""
     fps: float
     seconds: float
+    """While it was counted: without pauses."""
     age_ms: Mapping[str, float]
     """Age of a frame when it was decided: p50, p90, p99."""
     stages: Mapping[str, Mapping[str, float]]

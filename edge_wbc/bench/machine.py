@@ -77,6 +77,12 @@ def in_words(machine: Machine, state: State) -> str:
     return f"{machine.name}, {machine.processors} processors{load}"
 
 
+def called(root: Path = ROOT) -> str:
+    """What this machine is called in a history: the same tomorrow, which a container's host name is not."""
+    machine = identify(root)
+    return f"{machine.name}, {machine.processors} processors"
+
+
 def identify(root: Path = ROOT) -> Machine:
     """What the machine is."""
     tree = Tree(root)

@@ -11,7 +11,7 @@ from itertools import islice
 from edge_wbc.classify import cut, decide
 from edge_wbc.counting import Counting, EachCell, EachFrame, Seen
 from edge_wbc.engines.base import Engine
-from edge_wbc.pipeline import TOGETHER
+from edge_wbc.intake import TOGETHER
 from edge_wbc.sinks.base import Sink
 from edge_wbc.sources.files import ImageFiles
 from edge_wbc.types import Frame, FrameResult, Session

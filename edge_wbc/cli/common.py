@@ -1,12 +1,18 @@
-"""What the verbs share: errors to exit codes, progress, JSON."""
+"""What the verbs share: lines for people, progress, tables, JSON."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
+
+import click
+
+from edge_wbc.errors import EnvironmentMissing
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 class Advance(Protocol):
@@ -29,6 +35,18 @@ def print_json(value: Any) -> None:
 
 
 @contextmanager
+def web_packages() -> Iterator[None]:
+    """Around imports that need the pages' packages.
+
+    :raises EnvironmentMissing: one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EnvironmentMissing(f"no package {error.name}; pip install 'edge-wbc[web]'") from None
+
+
+@contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
     """A bar with the time left on a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
@@ -41,3 +59,20 @@ def progress(title: str, total: int) -> Iterator[Advance]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done, note="": bar.update(task, completed=done, description=f"{title} {note}".strip())
+
+
+def aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]:
+    """Columns of equal width, two spaces between them."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            on_one_line(value).rjust(width) if i in right else on_one_line(value).ljust(width)
+            for i, (value, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def on_one_line(text: str) -> str:
+    """Names of files need not be UTF-8, and a label may hold a line break."""
+    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())

@@ -16,7 +16,10 @@ from edge_wbc.uri import load
 VERBS: dict[str, tuple[str, str]] = {
     "demo": ("edge_wbc.cli.demo:demo", "The whole thing on this machine, with nothing attached."),
     "run": ("edge_wbc.cli.run:run", "Classify live, or a file or folder, and send results on."),
-    "sessions": ("edge_wbc.cli.sessions:sessions", "List, show, export, replay, verify and remove recorded sessions."),
+    "sessions": ("edge_wbc.cli.sessions:sessions", "List, show, report, teach, verify, replay … recorded sessions."),
+    "serve": ("edge_wbc.cli.serve:serve", "Watch, review and sign sessions in a browser."),
+    "users": ("edge_wbc.cli.users:users", "Say who may come in to the pages."),
+    "control": ("edge_wbc.cli.control:control", "Run known cells, watch the trends: quality control."),
     "classify": ("edge_wbc.cli.classify:classify", "Classify still images."),
     "train": ("training.cli:train", "Fit a network to labelled cells."),
     "evaluate": ("training.cli:evaluate", "Score a model on labelled images."),

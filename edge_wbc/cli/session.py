@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -71,11 +69,11 @@ def open_engine_for(source: Source, name: str, model: str) -> Engine:
 
 def new_session(source: str, mode: str, engine: Engine) -> Session:
     """A session that starts now."""
-    from edge_wbc.records import starting_now
+    from edge_wbc.records import beginning_now
     from edge_wbc.types import Session
 
     session = Session(
-        session_id=f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+        session_id="",
         source=source,
         mode=mode,
         model=engine.model.name,
@@ -85,7 +83,7 @@ def new_session(source: str, mode: str, engine: Engine) -> Session:
         started_unix_ns=0,
         version=__version__,
     )
-    return starting_now(session)
+    return beginning_now(session)
 
 
 @contextmanager

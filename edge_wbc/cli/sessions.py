@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.common import as_json_option, print_json, progress, say
 from edge_wbc.cli.place import place_option
+from edge_wbc.cli.sessions_report import report
 from edge_wbc.cli.sessions_review import refuse_signed, verify
 from edge_wbc.cli.sessions_show import list_sessions, show
+from edge_wbc.cli.sessions_teach import teach
 
 if TYPE_CHECKING:
     from edge_wbc.sessions.archive import Contents
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def sessions() -> None:
-    """List, show, export, replay, verify and remove recorded sessions.
+    """List, show, report, teach, export, replay, verify and remove recorded sessions.
 
     A session is named by its id, the beginning of its id, or `last`.
     """
@@ -30,8 +32,8 @@ def sessions() -> None:
 sessions.add_command(list_sessions)
 sessions.add_command(show)
 sessions.add_command(verify)
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+sessions.add_command(report)
+sessions.add_command(teach)
 
 
 @sessions.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_wbc.cli.common import print_json
+from edge_wbc.cli.common import as_json_option, print_json
 from edge_wbc.cli.place import place_option
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("session", metavar="ID")
 @click.option("--head", metavar="HASH", help="The chain's head as a report shows it: is that report of this chain?")
 @place_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@as_json_option
 def verify(session: str, head: str | None, place: Path | None, as_json: bool) -> int:
     """Check a session's review: exit code 0 if its chain holds, and what was recorded is what was signed.
 

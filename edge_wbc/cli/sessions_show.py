@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,27 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_wbc import RESEARCH_USE
-from edge_wbc.cli.common import print_json, say
+from edge_wbc.cli.common import aligned, as_json_option, on_one_line, print_json, say
 from edge_wbc.cli.place import place_option
 from edge_wbc.cli.sessions_review import differential_record, review_lines, review_record, review_word
 
 if TYPE_CHECKING:
     from edge_wbc.review.decisions import Decisions
     from edge_wbc.sessions.archive import Head
-
-ENDS = {
-    "source": "the source ended",
-    "limit": "so many frames were asked for",
-    "cells": "enough cells were counted",
-    "asked": "the instrument ended it",
-    "stopped": "it was stopped",
-    "interrupted": "the recording broke off: it was killed, or the disk was full",
-    "running": "it is running",
-}
-"""What ended a session, for people; anything else is an error's line."""
-
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.command("list")
@@ -41,7 +26,7 @@ def list_sessions(place: Path | None, as_json: bool) -> int:
     """Every session, oldest first."""
     from edge_wbc.errors import SessionError
     from edge_wbc.review.decisions import decisions
-    from edge_wbc.sessions.archive import heads
+    from edge_wbc.sessions.archive import ENDS, heads
     from edge_wbc.sessions.schema import default_place
 
     place = place or default_place()
@@ -76,7 +61,7 @@ def list_sessions(place: Path | None, as_json: bool) -> int:
             )
             for (one, decided), review in zip(good, reviews, strict=True)
         ]
-        for line in _aligned(rows, right=(3, 4, 5)):
+        for line in aligned(rows, right=(3, 4, 5)):
             click.echo(line)
     else:
         say(f"no session in {place}; `edge-wbc run` records one")
@@ -132,18 +117,18 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
             one.prediction.label,
             f"{one.prediction.probability:.3f}",
             str(one.frame.index),
-            _shown(one.frame.origin),
+            on_one_line(one.frame.origin),
             moved.get(one.number, ""),
         )
         for one in recorded.cells
     ]
-    for line in _aligned(rows, right=(0, 2, 3)):
+    for line in aligned(rows, right=(0, 2, 3)):
         click.echo(line)
     if recorded.refused:
         reasons = Counter(one.reason for one in recorded.refused)
         click.echo(f"\n{len(recorded.refused)} frames refused")
         for reason, count in reasons.most_common():
-            click.echo(f"{count:>4}  {_shown(reason)}")
+            click.echo(f"{count:>4}  {on_one_line(reason)}")
     click.echo()
     for line in (*_words(recorded.head, review.label), *review_lines(review)):
         click.echo(line)
@@ -183,13 +168,14 @@ def _head_record(head: Head, decided: Decisions | None) -> dict[str, Any]:
 
 
 def _words(head: Head, label: str) -> list[str]:
+    from edge_wbc.sessions.archive import ENDS
     from edge_wbc.sessions.mosaic import path_of
 
     session = head.session
     lines = [f"session {session.session_id}: {label}".rstrip(": ")]
     lines += [f"note: {note}" for note in head.notes]
     lines.append(
-        f"{_shown(session.source)} in {session.mode} mode, {session.model} on {session.engine}, "
+        f"{on_one_line(session.source)} in {session.mode} mode, {session.model} on {session.engine}, "
         f"edge-wbc {session.version}"
     )
     ended = head.ended_utc or "nothing counted"
@@ -206,20 +192,3 @@ def _words(head: Head, label: str) -> list[str]:
     if head.protected:
         lines.append("protected: its crops are kept")
     return lines
-
-
-def _aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]:
-    """Columns of equal width, two spaces between them."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            _shown(value).rjust(width) if i in right else _shown(value).ljust(width)
-            for i, (value, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _shown(text: str) -> str:
-    """Names of files need not be UTF-8, and a label may hold a line break."""
-    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())

@@ -35,6 +35,16 @@ from edge_wbc.types import (
 INTERRUPTED = "interrupted"
 """How a session ended that has no end: it was killed, or its disk was full."""
 RUNNING = "running"
+ENDS = {
+    "source": "the source ended",
+    "limit": "so many frames were asked for",
+    "cells": "enough cells were counted",
+    "asked": "the instrument ended it",
+    "stopped": "it was stopped",
+    INTERRUPTED: "the recording broke off: it was killed, or the disk was full",
+    RUNNING: "it is running",
+}
+"""What ended a session, for people; anything else is an error's line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +59,9 @@ class Head:
     graph: str
     """A shipped model's name, or the path of a graph, as it was then."""
     graph_sha256: str
+    manifest_sha256: str
     size_px: int
+    temperature: float
     unidentified_below: float
     labels: LabelsGroup
     frames: int
@@ -119,7 +131,9 @@ def _head(folder: Path, connection: sqlite3.Connection, is_running: bool) -> Hea
         engine_name=row["engine_name"],
         graph=text_of(row["graph"]),
         graph_sha256=row["graph_sha256"],
+        manifest_sha256=row["manifest_sha256"],
         size_px=row["size_px"],
+        temperature=row["temperature"],
         unidentified_below=row["unidentified_below"],
         labels=LabelsGroup.model_validate_json(row["labels"]),
         frames=row["frames"],

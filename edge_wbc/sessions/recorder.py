@@ -90,6 +90,7 @@ class Recorder:
     def open(self, session: Session) -> None:
         """:raises OutputFailed: the place can't be written."""
         self._session = session
+        self.uri, self.folder = f"session:{session.session_id}", self._place / session.session_id
         try:
             self.folder.mkdir(parents=True)
             self._lock = lock(self.folder)

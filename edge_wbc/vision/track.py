@@ -83,19 +83,35 @@ class Tracker:
         :param small: the frame's pixels reduced, where they are at hand; of all frames or of none.
         """
         self._now += 1
-        where = self.places.see(frame.pixels, small)
+        where = self._where(frame, small)
         if where is None:
             for state in self._open.values():
                 state.in_view = False
             return Placed(None, -1, (_NOT_FOLLOWED,) * len(cells))
-        if self.places.version != self._version:
-            self._version = self.places.version
-            self._register.renew(self.places)
-            self._merge_overlapping()
         size = frame.pixels.shape[1], frame.pixels.shape[0]
         given = self._follow(frame, [cell for cell in cells if not _spans(cell.box, size)], where, size)
         sightings = tuple(_NOT_FOLLOWED if _spans(cell.box, size) else next(given) for cell in cells)
         return Placed(where.place, where.island, sightings)
+
+    def glance(self, frame: Frame, cells: Sequence[Cell], small: Pixels | None = None) -> Placed:
+        """Place a frame that does not count, so that the next one that does finds its place, and know those of its
+        cells that were seen before; the time of cells that left stands still."""
+        where = self._where(frame, small)
+        if where is None:
+            return Placed(None, -1, (_NOT_FOLLOWED,) * len(cells))
+        size = frame.pixels.shape[1], frame.pixels.shape[0]
+        near, boxes = self._register.near(where, size)
+        given = known([cell.box for cell in cells], boxes, [self._register.was_whole(number) for number in near], size)
+        seen = (_NOT_FOLLOWED if index is None else Followed(near[index], 0.0, False, False) for index, _ in given)
+        return Placed(where.place, where.island, tuple(seen))
+
+    def _where(self, frame: Frame, small: Pixels | None) -> Where | None:
+        where = self.places.see(frame.pixels, small)
+        if where is not None and self.places.version != self._version:
+            self._version = self.places.version
+            self._register.renew(self.places)
+            self._merge_overlapping()
+        return where
 
     def _follow(self, frame: Frame, cells: Sequence[Cell], where: Where, size: tuple[int, int]) -> Iterator[Followed]:
         near, boxes = self._register.near(where, size)

@@ -7,20 +7,26 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
 
 from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import EdgeWbcError, OutputFailed
 from edge_wbc.review.decide import Conflict, Refused
 from edge_wbc.uri import load
+from edge_wbc.web.refusals import refused
 from edge_wbc.web.review_view import told_of
 from edge_wbc.web.site import Site, Unknown
 
 STATIC = Path(__file__).with_name("static")
 ROUTES = (
+    "edge_wbc.web.login_pages:router",
     "edge_wbc.web.pages:router",
     "edge_wbc.web.sessions_api:router",
     "edge_wbc.web.review_api:router",
     "edge_wbc.web.review_pages:router",
+    "edge_wbc.web.report_api:router",
+    "edge_wbc.web.control_api:router",
+    "edge_wbc.web.control_api:page",
 )
 """``module:router`` of each part."""
 STATUSES = {Unknown: 404, Refused: 409, OutputFailed: 507}
@@ -42,6 +48,7 @@ def make_app(site: Site) -> FastAPI:
         app.include_router(load(reference))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(EdgeWbcError, _told)
+    app.add_exception_handler(HTTPException, refused)
     return app
 
 

@@ -10,6 +10,7 @@ from edge_wbc.errors import SessionError
 from edge_wbc.sessions.archive import Head, heads
 from edge_wbc.web.access import Viewer
 from edge_wbc.web.site import site_of
+from edge_wbc.web.standing import standing
 
 router = APIRouter(prefix="/api/sessions")
 
@@ -25,13 +26,19 @@ def sessions(request: Request, user: Viewer) -> dict[str, Any]:
 
 
 def _head(head: Head) -> dict[str, Any]:
+    reviewed = standing(head.folder)
     return {
         "session_id": head.session.session_id,
         "started_utc": head.session.started_utc,
         "source": head.session.source,
-        "label": head.label,
+        "label": head.label if reviewed.label is None else reviewed.label,
         "model": head.session.model,
         "cells": head.cells,
         "frames": head.frames,
         "ended": head.ended,
+        "decisions": reviewed.decisions,
+        "version": reviewed.version,
+        "signed_by": reviewed.signed_by,
+        "signed_utc": reviewed.signed_utc,
+        "wrong": reviewed.wrong,
     }

@@ -194,7 +194,7 @@ def test_beyond_the_quota_the_oldest_lose_their_crops_but_not_the_protected_nor_
     protect(protected, True)
     place, one = oldest.parent, room.size(oldest)
     running = recorder_of("20251231T000000Z-abc123")
-    running.open(session)
+    running.open(replace(session, session_id="20251231T000000Z-abc123"))
     running.frame(results[0])
     written(running, 2)
     all_of_them = sum(map(room.size, place.iterdir()))

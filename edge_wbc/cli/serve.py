@@ -1,0 +1,60 @@
+"""The verb ``serve``: the pages for recorded sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from edge_wbc.cli.common import say, web_packages
+from edge_wbc.cli.place import place_option
+
+if TYPE_CHECKING:
+    from edge_wbc.web.server import Serving
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+def serving_options(command: Decorated) -> Decorated:
+    """Where to listen, as `serving_of` takes them."""
+    for option in reversed(
+        (
+            click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+            click.option("--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0: any."),
+            click.option("--certificate", type=_FILE, metavar="FILE", help="For TLS: the certificate, in PEM."),
+            click.option("--key", type=_FILE, metavar="FILE", help="Its key, if that is in a file of its own."),
+            click.option("--name", "names", multiple=True, help="A name that people reach it under."),
+            click.option("--behind-proxy", is_flag=True, help="A reverse proxy does the TLS and says who comes."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def serving_of(**options: Any) -> Serving:
+    """:raises EnvironmentMissing: the web's packages are not installed."""
+    with web_packages():
+        from edge_wbc.web.server import Serving
+    return Serving(**options)
+
+
+@click.command()
+@serving_options
+@place_option
+def serve(place: Path | None, **options: Any) -> int:
+    """Watch, review and sign recorded sessions in a browser.
+
+    Without users (`edge-wbc users`) only this machine can reach it, by the address that is printed, once. On another
+    address everybody logs in, over TLS. Ctrl-C ends it.
+    """
+    serving = serving_of(**options)
+    with web_packages():
+        from edge_wbc.web.server import serve as run
+        from edge_wbc.web.site import Site
+    from edge_wbc.sessions.schema import default_place
+
+    run(Site(place or default_place()), serving, lambda url: say(f"open {url} in a browser; Ctrl-C ends it"))
+    return 0

@@ -1,0 +1,36 @@
+"""The forms of a report, by the ending of a file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from edge_wbc.errors import UsageError
+from edge_wbc.files import write_whole
+from edge_wbc.report.content import Report
+from edge_wbc.report.html import page
+from edge_wbc.report.pdf import pdf
+from edge_wbc.report.tables import as_csv, as_json
+
+FORMS: Mapping[str, Callable[[Report], bytes]] = MappingProxyType(
+    {".html": lambda report: page(report).encode(), ".pdf": pdf, ".csv": as_csv, ".json": as_json}
+)
+
+
+def form_of(path: Path) -> Callable[[Report], bytes]:
+    """:raises UsageError: the name ends otherwise."""
+    form = FORMS.get(path.suffix.lower())
+    if form is None:
+        raise UsageError(f"{path}: no form of a report; write a name that ends in {', '.join(FORMS)}")
+    return form
+
+
+def write(report: Report, path: Path) -> None:
+    """Write a report in the form that the name asks for.
+
+    :raises UsageError: it asks for none.
+    :raises EnvironmentMissing: a PDF is wanted and fpdf2 is not installed.
+    :raises OutputFailed: it can't be written.
+    """
+    write_whole(path, form_of(path)(report), "name a file that can be written")

@@ -1,0 +1,25 @@
+"""What is refused, as one line: JSON for a script, a page for a person."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.exception_handlers import http_exception_handler
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from edge_wbc.web.pages import shown
+
+LINES = {404: "there is no such page", 405: "this address takes no such request"}
+"""In place of what Starlette says."""
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Of an `HTTPException`."""
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith("/api/") or "text/html" not in request.headers.get("accept", ""):
+        return await http_exception_handler(request, error)
+    line = LINES[error.status_code] if error.detail in ("Not Found", "Method Not Allowed") else error.detail
+    page = shown(request, "refused.html", getattr(request.state, "user", None), line=line)
+    page.status_code = error.status_code
+    page.headers.update(error.headers or {})
+    return page
