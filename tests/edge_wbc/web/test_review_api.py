@@ -163,6 +163,7 @@ def test_a_viewer_changes_nothing_and_nobody_sees_anything(served, url, path, fo
         ("explanations", {"pile": "unidentified", "why": "  "}),
         ("label", {"label": "\ud800"}),
         ("label", {}),
+        ("moves", {"cells": {"\ud800": "neutrophil"}, "to": "basophil"}),
         ("read", {"cells": {"1": "unidentified"}}),
         ("amend", {"why": ""}),
     ],
@@ -171,6 +172,7 @@ def test_what_makes_no_sense_is_refused(anna, url, path, body, folder):
     content = json.dumps(body).encode()
     answer = anna.post(f"{url}/{path}", content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code in (409, 422), answer.text
+    assert isinstance(answer.json()["detail"], str)
     assert not chain.rows(folder)
 
 
