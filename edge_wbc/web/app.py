@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -13,7 +14,7 @@ from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import EdgeWbcError, OutputFailed
 from edge_wbc.review.decide import Conflict, Refused
 from edge_wbc.uri import load
-from edge_wbc.web.refusals import refused
+from edge_wbc.web.refusals import refused, unreadable
 from edge_wbc.web.review_view import told_of
 from edge_wbc.web.site import Site, Unknown
 
@@ -51,6 +52,7 @@ def make_app(site: Site) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(EdgeWbcError, _told)
     app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(RequestValidationError, unreadable)
     return app
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from fastapi import Request
 from fastapi.exception_handlers import http_exception_handler
-from fastapi.responses import Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from edge_wbc.web.pages import shown
@@ -23,3 +24,11 @@ async def refused(request: Request, error: Exception) -> Response:
     page.status_code = error.status_code
     page.headers.update(error.headers or {})
     return page
+
+
+async def unreadable(request: Request, error: Exception) -> Response:
+    """Of a request that is not what its route takes: what is wrong where, and nothing of what was sent besides."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    line = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return JSONResponse({"detail": line.encode("ascii", "backslashreplace").decode()}, 422)

@@ -60,7 +60,7 @@ export class Cells {
   // Sections that have changed, put in order: the doubtful first, those that a person moved last.
   sorted() {
     const stale = this.stale;
-    if (!stale.size) return stale;
+    if (!stale.size) return;
     for (const name of stale) this.sections.set(name, []);
     for (const number of this.numbers) {
       const name = this.sectionOf(number);
@@ -77,7 +77,6 @@ export class Cells {
       }
     }
     this.stale = new Set();
-    return stale;
   }
 
   // Numbers in an order that no move changes, the same for everybody: how crops are put into sheets.

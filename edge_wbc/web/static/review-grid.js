@@ -3,7 +3,7 @@
 import { element } from "./api.js";
 
 const BEYOND = 3; // rows kept above and below the view
-const TILE = { width: 92, height: 108 };
+const TILE = { width: 86, height: 102 };
 
 export class Grid {
   constructor(root, cells, crops) {
@@ -56,13 +56,13 @@ export class Grid {
 
   // Everything in view as it is now.
   draw() {
-    const changed = this.cells.sorted();
+    this.cells.sorted();
     this.across = Math.max(1, Math.floor(this.root.clientWidth / TILE.width));
     for (const { name, list, count, whole } of this.sections.values()) {
       const numbers = this.cells.sections.get(name);
       const height = `${Math.ceil(numbers.length / this.across) * TILE.height}px`;
       if (list.style.height !== height) list.style.height = height;
-      if (!changed.has(name)) continue;
+      if (count.textContent === String(numbers.length)) continue;
       count.textContent = numbers.length;
       whole.classList.toggle("empty", !numbers.length);
     }

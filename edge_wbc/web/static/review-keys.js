@@ -73,7 +73,7 @@ export class Choosing {
     const { grid, cells } = this;
     const gone = new Set(numbers);
     const order = this.order();
-    const last = Math.max(...numbers.map((number) => order.indexOf(number)));
+    const last = order.findLastIndex((number) => gone.has(number));
     if (cells.blind) return order[last + 1] ?? order[last];
     return order.slice(last + 1).find((number) => !gone.has(number)) ?? order.slice(0, last).findLast((number) => !gone.has(number)) ?? grid.active;
   }
@@ -81,7 +81,7 @@ export class Choosing {
 
 // Keys while the focus is in the gallery, or nowhere; `acts` has what each does.
 export function listen(root, choosing, acts) {
-  const page = () => Math.max(1, Math.floor((0.7 * innerHeight) / 108));
+  const page = () => Math.max(1, Math.floor((0.7 * innerHeight) / 102));
   const ends = (i) => {
     const { active } = choosing.grid;
     return active === null ? undefined : choosing.cells.sections.get(choosing.cells.sectionOf(active)).at(i);

@@ -4,6 +4,7 @@
 import { get, post, Refused } from "./api.js";
 
 const POLL_MS = 3000;
+const AT_ONCE = 20000; // cells in a request: the server takes bodies of 1 MB
 
 export class Saves {
   constructor(url, cells, answer, heard) {
@@ -19,6 +20,10 @@ export class Saves {
     const now = this.cells.names.indexOf(to);
     numbers = numbers.filter((number) => this.cells.cells.get(number).now !== now);
     if (!numbers.length) return;
+    if (numbers.length > AT_ONCE) {
+      for (let i = 0; i < numbers.length; i += AT_ONCE) this.move(numbers.slice(i, i + AT_ONCE), to);
+      return;
+    }
     const seen = new Map(numbers.map((number) => [number, this.cells.nameOf(number)]));
     const before = new Map(numbers.map((number) => [number, this.cells.stateOf(number)]));
     for (const number of numbers) this.cells.set(number, { now, who: undefined, row: 0 }, true);
@@ -85,6 +90,7 @@ export class Saves {
     const why = error instanceof Refused ? error.message : "no answer from the server";
     this.heard({ state: "failed", line: `not saved: ${why}`, retry: this.failed.length > 0 });
     jobs.forEach((one) => one.failed?.(error));
+    if (refused) this.poll(); // another may have signed
   }
 
   // An answer may have been lost after the server saved: what it knows is asked for first.

@@ -3,17 +3,19 @@
 import { element } from "./api.js";
 import { named } from "./review-grid.js";
 
-const cell = (text) => element("td", {}, text);
+const cell = (content) => element("td", {}, ...[content].flat());
 
 function share(one) {
   if (!one) return ["", ""];
   if (one.percent === null) return [String(one.count), ""];
-  return [String(one.count), `${one.percent.toFixed(1)} % (${one.low.toFixed(1)}–${one.high.toFixed(1)})`];
+  const interval = element("small", {}, `${one.low.toFixed(1)}–${one.high.toFixed(1)}`);
+  return [String(one.count), [`${one.percent.toFixed(1)} % `, interval]];
 }
 
 export function differential({ preliminary, verified }, cells) {
   const table = element("table", { class: "figures" }, element("caption", {}, "Percent of leukocytes, with 95 % intervals of the sampling"));
-  const head = ["class", "preliminary", "", "verified", ""].map((text) => (text ? element("th", { scope: "col" }, text) : cell("")));
+  const columns = [["class", 1], ["preliminary", 2], ["verified", 2]];
+  const head = columns.map(([text, colspan]) => element("th", { scope: "col", colspan }, text));
   table.append(element("thead", {}, element("tr", {}, ...head)));
   const body = element("tbody");
   for (const { name } of cells.classes.filter((one) => verified.shares[one.name])) {

@@ -16,7 +16,10 @@ const { session, blind, who, role } = root.dataset;
 const url = `/api/sessions/${session}`;
 const by = (id) => document.getElementById(id);
 
-const review = await get(`${url}/review${blind ? "?blind=true" : ""}`);
+const review = await get(`${url}/review${blind ? "?blind=true" : ""}`).catch((error) => {
+  line(error.message, "failed");
+  throw error;
+});
 const cells = new Cells(review);
 const crops = new Crops(`${url}/crops`);
 crops.add(cells.recorded());
@@ -25,7 +28,7 @@ const choosing = new Choosing(grid, cells);
 const saves = new Saves(url, cells, review, heard);
 const zoom = new Zoom(url, cells, crops);
 const ask = new Asking(() => grid.active !== null && grid.go(grid.active));
-const fixed = () => role === "viewer" || (review.signed !== null && !blind) || (blind && review.signed !== null);
+const fixed = () => role === "viewer" || review.signed !== null;
 
 const acts = {
   fixed,
@@ -132,8 +135,9 @@ function news({ who: other, kind, at_utc, to, cells: count }) {
   return what && `${other} ${what} at ${when(at_utc)}`;
 }
 
+// How many cells a class has now, beside its name.
 function counts() {
-  cells.sorted().forEach((name) => cells.stale.add(name)); // the grid draws them still
+  cells.sorted();
   const found = new Map();
   for (const { now } of cells.cells.values()) found.set(now, (found.get(now) ?? 0) + 1);
   cells.names.forEach((name, i) => {
@@ -145,6 +149,7 @@ function about() {
   const { signed, running, version, label } = review;
   by("name").textContent = label || session;
   const parts = [session, `${cells.numbers.length} cells`, review.model];
+  if (blind) parts.push(`${[...cells.cells.values()].filter((cell) => cell.now === null).length} not read`);
   if (running) parts.push("running");
   parts.push(signed ? `version ${signed.version} signed by ${signed.who} at ${signed.at_utc}: read-only` : `version ${version}, not signed`);
   by("about").textContent = parts.join(" · ");
@@ -165,6 +170,7 @@ async function kappa() {
   by("kappa").replaceChildren(...readers.map((one) => agreement(one)));
 }
 
+addEventListener("beforeunload", (event) => saves.jobs.length && event.preventDefault());
 if (matchMedia("(max-width: 900px)").matches) by("differential").open = false;
 by("differential").hidden = Boolean(blind);
 about();
