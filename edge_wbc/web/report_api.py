@@ -26,6 +26,9 @@ router = APIRouter(
     },
 )
 
+_NOT_KEPT = {"Cache-Control": "no-store"}
+"""Crops and labels may be personal data."""
+
 
 def _answers(kind: str) -> dict[int | str, dict[str, object]]:
     return {200: {"content": {kind: {}}, "description": "the report"}}
@@ -37,7 +40,8 @@ def report_page(session_id: str, request: Request, user: Viewer) -> HTMLResponse
     report = _report(session_id, request)
     links = {"Back to the cells": f"../{quote(session_id)}"}
     links |= {form: f"report.{form.lower()}" for form in ("PDF", "CSV", "JSON")}
-    return HTMLResponse(page(report, links), headers={"Content-Security-Policy": f"{policy()}; frame-ancestors 'none'"})
+    headers = {"Content-Security-Policy": f"{policy()}; frame-ancestors 'none'", **_NOT_KEPT}
+    return HTMLResponse(page(report, links), headers=headers)
 
 
 @router.get("/report.pdf", response_class=Response, responses=_answers("application/pdf"))
@@ -69,7 +73,7 @@ def _report(session_id: str, request: Request) -> Report:
 
 
 def _file(data: bytes, kind: str, disposition: str) -> Response:
-    return Response(data, media_type=kind, headers={"Content-Disposition": disposition})
+    return Response(data, media_type=kind, headers={"Content-Disposition": disposition, **_NOT_KEPT})
 
 
 def _named(session_id: str) -> str:
