@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import NormalDist, fmean, stdev
 from typing import NamedTuple
 
@@ -90,6 +91,7 @@ def outside(figure: Figure, value: float, before: Sequence[float]) -> str | None
     return None
 
 
+@lru_cache
 def student(share: float, freedom: int) -> float:
     """The quantile of Student's t, by that of the beta distribution (Abramowitz and Stegun 26.7.1, 26.5.2).
 
