@@ -22,7 +22,7 @@ def test_twenty_values_and_more_give_three_deviations_of_the_first_twenty():
         assert found.values == 20
 
 
-@pytest.mark.parametrize("count", [5, 6, 12, 19])
+@pytest.mark.parametrize("count", [5, 6, 9, 19])
 def test_fewer_give_students_prediction_interval(count):
     stats = pytest.importorskip("scipy.stats", reason="SciPy comes with the extra [dev]")
     some = np.array(VALUES[:count])
@@ -47,6 +47,16 @@ def test_chance_leaves_the_limits_as_often_as_three_deviations_are_left():
             found = limits(PLAIN, values)
             left += int(((future := rng.normal(0, 1, 10)) < found.low).sum() + (future > found.high).sum())
         assert 50 < left < 200, (count, left)
+
+
+def test_one_value_far_out_of_the_first_does_not_hide_later_ones():
+    wild = [9.0, *VALUES[:19]]
+    found, without = limits(PLAIN, wild), np.array(VALUES[:19])
+    assert found is not None
+    assert (found.values, found.left_out) == (20, 1)
+    assert found.high == pytest.approx(without.mean() + 3 * without.std(ddof=1))
+    assert outside(PLAIN, 6.0, wild) is not None
+    assert limits(PLAIN, wild[:9]).left_out == 0, "of so few none is far out"
 
 
 def test_students_quantile_is_scipys():
