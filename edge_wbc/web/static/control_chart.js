@@ -98,7 +98,8 @@ function picture(chart, points, when, name) {
     }
     for (const [kind, called, value] of levels(chart)) {
       svg.append(line(kind, [[LEFT, up(value)], [width - RIGHT, up(value)]]));
-      if (kind !== "mean") svg.append(drawn("text", { x: width - RIGHT, y: up(value) - 4, "text-anchor": "end" }, called));
+      const y = up(value) + (called === "lower limit" ? 13 : -4);
+      if (kind !== "mean") svg.append(drawn("text", { x: width - RIGHT, y, "text-anchor": "end" }, called));
     }
     if (chart.beside) svg.append(line("beside", shown.map(({ point, at }) => [across(at), up(point[chart.beside])])));
     svg.append(line("trend", shown.map(({ point, at }) => [across(at), up(point[chart.name])])));
@@ -131,7 +132,9 @@ function legend(chart, { enough, settled }) {
   if (chart.ceiling !== null) said.push(`fixed ceiling ${words(chart, chart.ceiling)}`);
   if (limits) {
     const ends = [limits.low, limits.high].filter((value) => value !== null).map((value) => words(chart, value));
-    said.push(`mean ${words(chart, limits.mean)}, limits ${ends.join(" and ")} by ${limits.values} of ${settled} values`);
+    const out = limits.left_out ? `, ${limits.left_out} far out left aside` : "";
+    const made = limits.values < settled ? `${limits.values} values, narrower with ${settled}` : `the first ${settled} values`;
+    said.push(`mean ${words(chart, limits.mean)}, ${ends.length > 1 ? "limits" : "limit"} ${ends.join(" and ")}, made by ${made}${out}`);
   } else if (chart.ceiling === null) said.push(`not enough values for limits yet: they need ${enough}`);
   if (chart.beside) said.push("dotted: 99th percentile");
   return `${said.join("; ")}.`;
