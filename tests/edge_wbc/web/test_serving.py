@@ -31,10 +31,11 @@ needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="apt-
 PROXY = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6, 10.0.0.7", "Host": "wbc.example"}
 
 
+Start = Callable[..., subprocess.Popen[str]]
+
+
 @contextmanager
-def running(
-    start_edge_wbc: Callable[..., subprocess.Popen[str]], *arguments: str
-) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def running(start_edge_wbc: Start, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """A server as a process, and the address it printed."""
     with start_edge_wbc("serve", "--port", "0", *arguments) as process:
         try:
