@@ -20,7 +20,7 @@ from edge_wbc.sessions.schema import lock
 from edge_wbc.types import Pixels, Sighting
 from edge_wbc.web import field
 from tests.edge_wbc.sessions.conftest import crop_of
-from tests.edge_wbc.web.conftest import NOBODY, Served
+from tests.edge_wbc.web.review.conftest import NOBODY, Served
 
 pytest_plugins = ["tests.edge_wbc.sessions.conftest"]
 
