@@ -24,6 +24,9 @@ export class Saves {
       for (let i = 0; i < numbers.length; i += AT_ONCE) this.move(numbers.slice(i, i + AT_ONCE), to);
       return;
     }
+    const these = new Set(numbers);
+    for (const one of this.failed) one.numbers = one.numbers.filter((number) => !these.has(number));
+    this.failed = this.failed.filter((one) => one.numbers.length);
     const seen = new Map(numbers.map((number) => [number, this.cells.nameOf(number)]));
     const before = new Map(numbers.map((number) => [number, this.cells.stateOf(number)]));
     for (const number of numbers) this.cells.set(number, { now, who: undefined, row: 0 }, true);
@@ -60,7 +63,9 @@ export class Saves {
         const answer = await job.send();
         this.jobs.shift();
         this.take(answer);
-        const more = this.jobs.length ? "saving…" : `saved · ${job.said}`;
+        const unsaved = this.failed.flatMap((one) => one.numbers).length;
+        const rest = unsaved ? `; ${counted(unsaved)} still not saved` : "";
+        const more = this.jobs.length ? "saving…" : `saved · ${job.said}${rest}`;
         this.heard({ state: this.jobs.length ? "saving" : "saved", line: more, answer });
         job.done?.(answer);
       } catch (error) {
@@ -86,9 +91,9 @@ export class Saves {
       return this.poll();
     }
     const refused = error instanceof Refused && error.status < 500;
-    this.failed = refused ? [] : again.map(({ before, to }) => ({ numbers: [...before.keys()], to }));
+    if (!refused) this.failed.push(...again.map(({ before, to }) => ({ numbers: [...before.keys()], to })));
     const why = error instanceof Refused ? error.message : "no answer from the server";
-    this.heard({ state: "failed", line: `not saved: ${why}`, retry: this.failed.length > 0 });
+    this.heard({ state: "failed", line: `not saved: ${why}` });
     jobs.forEach((one) => one.failed?.(error));
     if (refused) this.poll(); // another may have signed
   }
@@ -99,9 +104,9 @@ export class Saves {
     this.failed = [];
     if (!(await this.poll())) {
       this.failed = failed;
-      return this.heard({ state: "failed", line: "not saved: no answer from the server", retry: true });
+      return this.heard({ state: "failed", line: "not saved: no answer from the server" });
     }
-    this.heard({ state: "saved", line: "saved" });
+    this.heard({ state: "saved", line: "saved" }); // unless one of these moves is still to be made
     for (const { numbers, to } of failed) this.move(numbers, to);
   }
 

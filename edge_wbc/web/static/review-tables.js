@@ -13,7 +13,7 @@ function share(one) {
 }
 
 export function differential({ preliminary, verified }, cells) {
-  const table = element("table", { class: "figures" }, element("caption", {}, "Percent of leukocytes, with 95 % intervals of the sampling"));
+  const table = element("table", { class: "figures" }, element("caption", {}, "Of leukocytes, with exact 95 % intervals"));
   const columns = [["class", 1], ["preliminary", 2], ["verified", 2]];
   const head = columns.map(([text, colspan]) => element("th", { scope: "col", colspan }, text));
   table.append(element("thead", {}, element("tr", {}, ...head)));

@@ -110,7 +110,7 @@ function line(text, state = "") {
 }
 
 // What the server answered, or did not: the line, and everything beside the tiles.
-function heard({ state, line: text, retry = false, others = [], added, answer }) {
+function heard({ state, line: text, others = [], added, answer }) {
   if (added) {
     cells.add(added);
     crops.add(added.number);
@@ -120,7 +120,7 @@ function heard({ state, line: text, retry = false, others = [], added, answer })
   if (state === "others") text = others.map(news).filter(Boolean).at(-1);
   if (state === "back") text = "connected again";
   if (text) line(text, state);
-  if (state !== "saving" && state !== "others" && state !== "lost" && state !== "back") by("retry").hidden = !retry;
+  by("retry").hidden = !saves.failed.length;
   if (state === "saved" && blind) kappa();
   if (grid.active !== null && !cells.cells.has(grid.active)) grid.active = null;
   acts.changed();
@@ -146,6 +146,7 @@ function counts() {
 }
 
 function about() {
+  counts();
   const { signed, running, version, label } = review;
   by("name").textContent = label || session;
   const parts = [session, `${cells.numbers.length} cells`, review.model];
@@ -160,7 +161,6 @@ function about() {
   by("undo").hidden = by("odds").hidden = Boolean(blind);
   for (const [name, { explain }] of grid.sections) explain.hidden = fixed() || !cells.sections.get(name).length;
   root.classList.toggle("fixed", fixed());
-  counts();
   if (!blind) by("table").replaceChildren(differential(review, cells));
 }
 

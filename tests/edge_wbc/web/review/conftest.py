@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 
 from edge_wbc.web.access import REVIEWER, User
+from edge_wbc.web.answers import Answer
 from edge_wbc.web.app import make_app
 from edge_wbc.web.site import Site
 
@@ -22,7 +23,10 @@ NOBODY = "nobody"
 
 
 class _As:
-    """Takes a request's word for who asks: a header, or a cookie in a browser; anna, a reviewer, unless told."""
+    """Takes a request's word for who asks: a header, or a cookie in a browser; anna, a reviewer, unless told.
+
+    Answers carry what those of the real server do, the content-security policy among it.
+    """
 
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
@@ -34,6 +38,7 @@ class _As:
             name = told.get(WHO) or cookies.get("who", "anna")
             role = told.get(ROLE) or cookies.get("role", REVIEWER)
             scope["state"] = scope.get("state", {}) | ({} if name == NOBODY else {"user": User(name, role)})
+            send = Answer(scope, send, secure=False).send
         await self._app(scope, receive, send)
 
 
