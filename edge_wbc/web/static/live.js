@@ -12,6 +12,7 @@ const words = {
 const more = {
   waiting: "Not counted. Focus, find the monolayer, then start.",
   paused: "Shown, but not counted.",
+  ended: "Start begins the next session.",
   none: "",
   gone: "The server does not answer. Trying again.",
 };
