@@ -13,7 +13,7 @@ from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import EdgeWbcError, OutputFailed
 from edge_wbc.review.decide import Conflict
 from edge_wbc.uri import load
-from edge_wbc.web.refusals import refused
+from edge_wbc.web.refusals import failed, refused
 from edge_wbc.web.site import Site
 
 STATIC = Path(__file__).with_name("static")
@@ -43,6 +43,7 @@ def make_app(site: Site) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.add_exception_handler(EdgeWbcError, _told)
     app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, failed)
     return app
 
 
