@@ -148,13 +148,14 @@ def numbered(uri: str, number: int) -> str:
 
 
 def _about(asked: Asked, source: Source, engine: Engine) -> dict[str, Any]:
-    manifest = engine.model.manifest
+    from edge_wbc.draw import COLOURS
+
     return {
         "source": asked.source,
         "live": source.live,
         "mode": asked.mode or mode_of(source),
         "model": engine.model.name,
-        "graph_sha256": manifest.graph.sha256,
+        "graph_sha256": engine.model.manifest.graph.sha256,
         "engine": f"{engine.name} {engine.precision}",
-        "labels": list(manifest.labels.names),
+        "colours": {label: f"#{red:02x}{green:02x}{blue:02x}" for label, (blue, green, red) in COLOURS.items()},
     }

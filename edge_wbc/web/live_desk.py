@@ -22,6 +22,8 @@ class Running(Protocol):
 
     @property
     def phase(self) -> str: ...
+    @property
+    def session(self) -> Session: ...
     def begin(self, until: int | None = None) -> bool: ...
     def pause(self) -> bool: ...
     def resume(self) -> bool: ...
@@ -174,8 +176,13 @@ class Desk:
     def state(self) -> dict[str, Any]:
         """Everything but the field and its figures, cheap: the phase, of which session, what happened."""
         with self._changed:
+            phase = self._phase()
+            runs = self._pipeline is not None and phase in (RUNNING, PAUSED, "ending")
+            session = self._pipeline.session if self._pipeline is not None and runs else None
             return {
-                "phase": self._phase(),
+                "phase": phase,
+                "session": session
+                and {"id": session.session_id, "started_utc": session.started_utc, "recorded": self._recorded},
                 "about": self._about,
                 "label": self._label,
                 "until": self._until,

@@ -11,6 +11,7 @@ from edge_wbc.vision.quality import REASONS
 
 MOST_CELLS = 400
 """Of a field that are outlined: more can't be told apart."""
+INSTRUMENTS = ("serial", "socket", "rfc2217")
 ENDINGS = {
     "source": "the source ended",
     "limit": "as many frames as asked for were taken",
@@ -42,13 +43,13 @@ def summary_state(summary: Summary) -> dict[str, Any]:
 
 
 def _output(uri: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """``instrument`` where something acknowledges what it is sent."""
+    """``error``: why it has failed, or why nothing gets through for now."""
     figures = {name: value for name, value in report.items() if isinstance(value, int) and not isinstance(value, bool)}
     return {
         "uri": uri,
-        "instrument": "acknowledged" in report,
+        "instrument": "acknowledged" in report or uri.partition(":")[0] in INSTRUMENTS,
         "figures": figures,
-        "error": str(report["error"]) if "error" in report else None,
+        "error": report.get("error") or report.get("trouble"),
     }
 
 
