@@ -151,7 +151,7 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
     if reviewed:
         differential_table(review.verified, "Verified differential")
         for pile, count in review.unexplained.items():
-            click.echo(f"{count} cells are {pile}, and nobody said why they stay so")
+            click.echo(f"{count} cell{'s are' if count > 1 else ' is'} {pile}, and nobody has said why they stay so")
     return 3 if trouble else 0
 
 
