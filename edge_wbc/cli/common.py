@@ -22,6 +22,11 @@ def say(text: str = "") -> None:
     sys.stderr.flush()
 
 
+def one_line(text: str) -> str:
+    """Names of files need not be UTF-8, and a label may hold a line break."""
+    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())
+
+
 def print_json(value: Any) -> None:
     """One object on one line of standard output."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

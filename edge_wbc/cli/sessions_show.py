@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_wbc import RESEARCH_USE
-from edge_wbc.cli.common import print_json, say
+from edge_wbc.cli.common import one_line, print_json, say
 from edge_wbc.cli.place import place_option
 from edge_wbc.cli.sessions_review import differential_record, review_lines, review_record, review_word
 
@@ -132,7 +132,7 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
             one.prediction.label,
             f"{one.prediction.probability:.3f}",
             str(one.frame.index),
-            _shown(one.frame.origin),
+            one_line(one.frame.origin),
             moved.get(one.number, ""),
         )
         for one in recorded.cells
@@ -143,7 +143,7 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
         reasons = Counter(one.reason for one in recorded.refused)
         click.echo(f"\n{len(recorded.refused)} frames refused")
         for reason, count in reasons.most_common():
-            click.echo(f"{count:>4}  {_shown(reason)}")
+            click.echo(f"{count:>4}  {one_line(reason)}")
     click.echo()
     for line in (*_words(recorded.head, review.label), *review_lines(review)):
         click.echo(line)
@@ -189,7 +189,7 @@ def _words(head: Head, label: str) -> list[str]:
     lines = [f"session {session.session_id}: {label}".rstrip(": ")]
     lines += [f"note: {note}" for note in head.notes]
     lines.append(
-        f"{_shown(session.source)} in {session.mode} mode, {session.model} on {session.engine}, "
+        f"{one_line(session.source)} in {session.mode} mode, {session.model} on {session.engine}, "
         f"edge-wbc {session.version}"
     )
     ended = head.ended_utc or "nothing counted"
@@ -213,13 +213,8 @@ def _aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            _shown(value).rjust(width) if i in right else _shown(value).ljust(width)
+            one_line(value).rjust(width) if i in right else one_line(value).ljust(width)
             for i, (value, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
-
-
-def _shown(text: str) -> str:
-    """Names of files need not be UTF-8, and a label may hold a line break."""
-    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())

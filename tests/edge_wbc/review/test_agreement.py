@@ -99,7 +99,7 @@ def ours(table: np.ndarray) -> tuple[float, float] | None:
 
 
 def large_samples(table: np.ndarray) -> tuple[float, float] | None:
-    """κ ± 1.96 standard errors (Fleiss, Cohen and Everitt, Psychological Bulletin 72:323, 1969, equation 13)."""
+    """κ ± 1.96 standard errors (Fleiss, Cohen and Everitt, Psychological Bulletin 72:323, 1969)."""
     shares = table / table.sum()
     rows, columns, agreed = shares.sum(1), shares.sum(0), np.diag(shares)
     by_chance = rows @ columns
