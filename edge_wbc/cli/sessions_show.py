@@ -146,7 +146,7 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
             click.echo(f"{count:>4}  {one_line(reason)}")
     click.echo()
     for line in (*_words(recorded.head, review.label), *review_lines(review)):
-        click.echo(line)
+        click.echo(one_line(line))
     differential_table(recorded.differential, "Preliminary differential, the network's" if reviewed else "Differential")
     if reviewed:
         differential_table(review.verified, "Verified differential")

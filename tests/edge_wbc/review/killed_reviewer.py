@@ -19,11 +19,11 @@ from edge_wbc.review import decide
 from edge_wbc.review.chain import FILE, broken, written
 from edge_wbc.review.review import Review
 
-MOVES = ("monocyte", "basophil", "lymphocyte")
+MOVES = ("monocyte", "basophil")
 
 
 def work(folder: Path, saved: mmap.mmap) -> Review:
-    """Three moves, one undone; ``saved`` holds how many of the four were told as saved."""
+    """Two moves, one undone; ``saved`` holds how many of the three were told as saved."""
     review = Review(folder)
     try:
         for to in MOVES:
@@ -42,7 +42,7 @@ def left(folder: Path) -> dict[str, object]:
     found = list(written(folder))
     review = Review(folder)
     rows = len(review.rows)
-    stands = [*MOVES, MOVES[1]][rows - 1] if rows else None
+    stands = [*MOVES, MOVES[0]][rows - 1] if rows else None
     right = rows == len(found) and not list(broken(found, folder))
     right &= [review.moved.get(number) for number in (1, 2)] == [stands, stands]
     decide.move(review, "bob", {3: review.class_of(3)}, "monocyte")

@@ -41,12 +41,12 @@ def harmed_at_each_write(faults: Path, folder: Path, how: str) -> list[dict[str,
     )
     assert (done.returncode, done.stderr) == (0, "")
     *steps, unharmed = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (unharmed["saved"], unharmed["rows"], unharmed["code"]) == (4, 4, 6)
-    assert len(steps) > 40
+    assert (unharmed["saved"], unharmed["rows"], unharmed["code"]) == (3, 3, 6)
+    assert len(steps) > 30
     for step in steps:
         assert step["right"], step
         assert step["goes_on"], step
-    assert {step["saved"] for step in steps} >= {0, 1, 2, 3}, "at all stages"
+    assert {step["saved"] for step in steps} >= {0, 1, 2}, "at all stages"
     return steps
 
 
@@ -66,7 +66,7 @@ def test_on_a_full_disk_nothing_is_half_saved_and_it_says_so(faults: Path, revie
     assert {step["signal"] for step in steps} == {0}
     for step in steps:
         assert step["rows"] == step["saved"], step
-        assert step["code"] == (0 if step["saved"] == 4 else 5), step
+        assert step["code"] == (0 if step["saved"] == 3 else 5), step
 
 
 @pytest.mark.parametrize("after", [1, 20, 50])

@@ -78,6 +78,9 @@ def test_where_nobody_has_reviewed_the_list_and_what_is_shown_are_as_before(revi
 
 
 def test_both_differentials_are_shown_and_who_signed(signed: Review) -> None:
+    decide.amend(signed, "ann", "label")
+    decide.label(signed, "ann", "slide\n8")
+    decide.sign(signed, "bob")
     shown = run("show", signed, "last").stdout
     assert shown.index("Preliminary differential, the network's") < shown.index("Verified differential")
     assert f"session {signed.folder.name}: slide 8" in shown
@@ -93,7 +96,7 @@ def test_both_differentials_are_shown_and_who_signed(signed: Review) -> None:
     decide.amend(signed, "ann", "again")
     decide.move(signed, "ann", {4: "neutrophil"}, NOT_CLASSED)
     shown = run("show", signed, "last").stdout
-    assert "review: version 2 is open" in shown
+    assert "review: version 3 is open" in shown
     assert "2 cells are not classed, and nobody has said why they stay so" in shown
 
 
