@@ -15,13 +15,12 @@ import pytest
 
 from edge_wbc.review.chain import FILE, first_hash, hash_of, written
 from edge_wbc.review.review import Review
-from tests.edge_wbc.sessions.conftest import record, recorder_of, results  # noqa: F401
 
 MANY = 10_000
 
 
 @pytest.fixture
-def review(record: Callable[..., Path]) -> Review:  # noqa: F811
+def review(record: Callable[..., Path]) -> Review:
     """Of five cells: neutrophil, lymphocyte, unidentified, neutrophil, platelet."""
     return Review(record())
 
@@ -34,7 +33,7 @@ def in_memory() -> Iterator[Path]:
 
 
 @pytest.fixture
-def many(record: Callable[..., Path]) -> Path:  # noqa: F811
+def many(record: Callable[..., Path]) -> Path:
     """A session of 10,000 cells: the first two of the five, again and again."""
     folder = record()
     with closing(sqlite3.connect(folder / "session.sqlite")) as connection, connection:

@@ -17,7 +17,6 @@ from edge_wbc.web import app, passwords
 from edge_wbc.web.server import Serving, beside
 from edge_wbc.web.site import Site
 from edge_wbc.web.users import Users
-from tests.edge_wbc.sessions.conftest import record, recorder_of, results  # noqa: F401
 from tests.edge_wbc.web import doors
 
 PASSWORD = "a sentence to remember"
