@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -120,7 +121,7 @@ def test_a_run_on_demand_is_in_the_trends(asked, place):
     assert done.json()["agreement"] == 100
     (group,) = asked("GET", "/api/control").json()["runs"]
     assert [point["number"] for point in group["points"]] == [done.json()["number"]]
-    assert [chart["name"] for chart in group["charts"]] == ["agreement", "drift", "p50_ms"]
+    assert [chart["name"] for chart in group["charts"]] == ["agreement", "drift", "p50_ms", "p99_ms"]
     assert all(chart["limits"] is None for chart in group["charts"])
     assert group["points"][0] == done.json() == json.loads(json.dumps(runs(place)[0].record()))
 
@@ -240,3 +241,65 @@ def test_the_history_can_be_big(place, asked):
     assert found.json()["runs"][0]["count"] == 2001
     assert len(found.json()["runs"][0]["points"]) == 200
     assert len(found.content) < 400_000
+
+
+@pytest.fixture
+def planted(place, asked):
+    """Six runs of which the last drifted."""
+    asked("POST", "/api/control/run", "reviewer")
+    first = runs(place)[0].record()
+    body = {
+        name: value for name, value in first.items() if name not in ("number", "at_utc", "low", "high", "agreement")
+    }
+    body["by_class"] = {label: [one["same"], one["cells"]] for label, one in first["by_class"].items()}
+    for _ in range(4):
+        append(place, "run", body)
+    append(place, "run", {**body, "drift": 0.2, "outside": {"drift": "drift 0.2000, above the ceiling of 0.0500"}})
+
+
+@pytest.fixture
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright comes with the extra [dev]")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium on this computer")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=[*quiet, "--disable-sync", "--no-first-run"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_the_page_in_a_browser(browser, url, planted, unsigned_session, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="comes with the extra [dev]").Axe()
+    headers = {"x-role": "administrator"}
+    with browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=scheme, extra_http_headers=headers
+    ) as context:
+        page = context.new_page()
+        wrong: list[str] = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(f"{url}/control")
+        drift = page.get_by_role("figure").filter(has_text="Drift")
+        drift.locator("svg .point").first.wait_for()
+        assert drift.locator("svg circle.point").count() == 5
+        assert drift.locator("svg path.point.outside").count() == 1, "marked by shape, and by colour"
+        assert drift.locator("svg .fixed").count() == 1
+        assert page.get_by_role("img", name="Drift of 6 runs, newest 0.2000, 1 outside the limits").is_visible()
+        assert "▲ Run 6" in page.locator("#state").inner_text()
+        drift.locator("summary").focus()
+        page.keyboard.press("Enter")
+        rows = drift.get_by_role("row").all_inner_texts()
+        assert len(rows) == 7
+        assert "above the ceiling of 0.0500" in rows[1]
+        page.get_by_role("button", name="Run now").press("Enter")
+        page.get_by_role("img", name="Drift of 7 runs").wait_for()
+        assert page.locator("#said").inner_text().startswith("Run 7: ")
+        page.get_by_role("img", name="Focus of 1 sessions").wait_for()
+        assert [found["id"] for found in axe.run(page).response["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.get_by_label("Session, signed").fill(unsigned_session)
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.getElementById('said').textContent.includes('not signed')")
+        assert wrong == []
