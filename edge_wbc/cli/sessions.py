@@ -13,6 +13,7 @@ import click
 
 from edge_wbc import RESEARCH_USE
 from edge_wbc.cli.common import print_json, progress, say
+from edge_wbc.cli.sessions_report import report
 
 if TYPE_CHECKING:
     from edge_wbc.sessions.archive import Contents, Head
@@ -20,10 +21,21 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
+ENDS = {
+    "source": "the source ended",
+    "limit": "so many frames were asked for",
+    "cells": "enough cells were counted",
+    "asked": "the instrument ended it",
+    "stopped": "it was stopped",
+    "interrupted": "the recording broke off: it was killed, or the disk was full",
+    "running": "it is running",
+}
+"""What ended a session, for people; anything else is an error's line."""
+
 
 @click.group()
 def sessions() -> None:
-    """List, show, report, export, replay and remove recorded sessions.
+    """List, show, export, replay and remove recorded sessions.
 
     A session is named by its id, the beginning of its id, or `last`.
     """
@@ -48,7 +60,7 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one
 def list_sessions(place: Path | None, as_json: bool) -> int:
     """Every session, oldest first."""
     from edge_wbc.errors import SessionError
-    from edge_wbc.sessions.archive import ENDS, heads
+    from edge_wbc.sessions.archive import heads
     from edge_wbc.sessions.schema import default_place
 
     place = place or default_place()
@@ -150,27 +162,7 @@ def export(session: str, to: str, place: Path | None) -> int:
     return 0
 
 
-@sessions.command()
-@click.argument("session", metavar="ID")
-@click.option(
-    "--to",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PATH",
-    help="PATH.html, PATH.pdf, PATH.csv or PATH.json.",
-)
-@place_option
-def report(session: str, to: Path, place: Path | None) -> int:
-    """The verified and the preliminary differential with all that belongs to them, to be filed: signed or not yet."""
-    from edge_wbc.report.forms import form_of, write
-    from edge_wbc.report.gather import content
-    from edge_wbc.review.review import Review
-
-    form_of(to)
-    made = content(Review(_folder(session, place)))
-    write(made, to)
-    say(f"session {made.recorded.session_id}: {made.status}; written to {to}")
-    return 0
+sessions.add_command(report)
 
 
 @sessions.command()
@@ -274,7 +266,6 @@ def _head_record(head: Head) -> dict[str, Any]:
 
 
 def _words(head: Head) -> list[str]:
-    from edge_wbc.sessions.archive import ENDS
     from edge_wbc.sessions.mosaic import path_of
 
     session = head.session
