@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from edge_wbc.errors import SessionError
 from edge_wbc.report.content import Report
-from edge_wbc.report.gather import content
+from edge_wbc.report.forms import report_of
 from edge_wbc.report.html import page, policy
 from edge_wbc.report.pdf import pdf
 from edge_wbc.report.tables import as_csv, as_json
@@ -69,7 +69,7 @@ def _report(session_id: str, request: Request) -> Report:
     except SessionError as error:
         raise HTTPException(404, str(error)) from None
     with site.review(session_id) as review:
-        return content(review)
+        return report_of(review)
 
 
 def _file(data: bytes, kind: str, disposition: str) -> Response:
