@@ -15,7 +15,7 @@ from edge_wbc.web.standing import standing
 router = APIRouter(prefix="/api/sessions")
 
 
-@router.get("")
+@router.get("", responses={401: {"description": "Nobody has logged in"}})
 def sessions(request: Request, user: Viewer) -> dict[str, Any]:
     """Every session, newest first, and what is wrong with those that can't be read."""
     found = list(heads(site_of(request).place))
