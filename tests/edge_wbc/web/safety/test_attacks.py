@@ -232,7 +232,7 @@ def test_a_name_that_was_made_to_point_here_shows_nothing(shared: Served, come_i
 def test_no_websocket_opens(shared: Served, come_in: ComeIn, origin: str | None) -> None:
     rita = come_in(shared, "rita")
     upgrade = (
-        f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{shared.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET /live HTTP/1.1\r\nHost: 127.0.0.1:{shared.port}\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
         f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
         f"Cookie: {shared.cookie}={rita.cookies[shared.cookie]}\r\n{f'Origin: {origin}' * bool(origin)}"
     )
@@ -452,6 +452,7 @@ def test_a_head_that_trickles(people: object, start: Callable[..., Served], monk
 
 def test_a_body_that_trickles(shared: Served, come_in: ComeIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_S", 0.2)
+    monkeypatch.setattr(bodies, "SLOWEST_BYTES_S", 1e9)
     rita = come_in(shared, "rita")
     assert status(sent(shared, rita, "Content-Length: 50\r\n", b'{"te')) == 408
     assert status(sent(shared, rita, "Transfer-Encoding: chunked\r\n", b"5\r\n{")) == 408
