@@ -76,7 +76,7 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def more_doors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "ROUTES", (*app.ROUTES, "tests.edge_wbc.web.safety.doors:router"))
+    monkeypatch.setattr(app, "ROUTES", (*app.ROUTES, "tests.edge_wbc.web.doors:router"))
     monkeypatch.setattr(doors, "done", [])
 
 
