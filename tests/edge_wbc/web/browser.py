@@ -39,3 +39,15 @@ def watched(page: Page) -> list[str]:
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
     return wrong
+
+
+def until(page: Page, script: str) -> None:
+    """Wait for what a script says of the page to be true; Playwright's own way is refused by the page's policy.
+
+    :raises AssertionError: it is not within 10 s.
+    """
+    for _ in range(200):
+        if page.evaluate(script):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not within 10 s: {script}")

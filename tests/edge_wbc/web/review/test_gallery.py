@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from edge_wbc.review.decisions import decisions
-from tests.edge_wbc.web.browser import DESKTOP, PHONE, launched, needs_chromium, watched
+from tests.edge_wbc.web.browser import DESKTOP, PHONE, launched, needs_chromium, until, watched
 from tests.edge_wbc.web.review import big_session
 from tests.edge_wbc.web.review.conftest import Served, serving
 
@@ -421,9 +421,7 @@ def test_of_ten_thousand_cells_only_those_near_the_view_are_in_the_page(browser,
         page.wait_for_selector("html[data-ready=yes]")
         for far in (0.0, 0.3, 0.99):
             page.evaluate("far => scrollTo(0, far * document.documentElement.scrollHeight)", far)
-            page.wait_for_function(
-                "[...document.querySelectorAll('.tile')].some(one => one.getBoundingClientRect().top > 200)"
-            )
+            until(page, "[...document.querySelectorAll('.tile')].some(one => one.getBoundingClientRect().top > 200)")
             assert 20 < page.locator(".tile").count() < 250
         assert page.evaluate("document.documentElement.scrollHeight") > 80_000
         page.context.close()
