@@ -301,5 +301,5 @@ def test_the_page_in_a_browser(browser, url, planted, unsigned_session, width, s
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.get_by_label("Session, signed").fill(unsigned_session)
         page.keyboard.press("Enter")
-        playwright.expect(page.locator("#said")).to_contain_text("not signed")
+        page.locator("#said", has_text="not signed").wait_for()
         assert wrong == []
