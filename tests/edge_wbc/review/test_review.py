@@ -200,6 +200,10 @@ def test_an_explanation_is_good_until_cells_come_or_go(review: Review) -> None:
     decide.explain(review, "ann", NOT_CLASSED, "crushed")
     move(review, "ann", 4, NOT_CLASSED)
     assert review.unexplained == {NOT_CLASSED: 2}
+    decide.explain(review, "ann", NOT_CLASSED, "crushed")
+    move(review, "ann", 2, "monocyte")
+    move(review, "ann", 1, NOT_CLASSED)
+    assert review.unexplained == {NOT_CLASSED: 2}, "as many, but others"
 
 
 def test_what_is_signed_is_read_only_until_it_is_amended(review: Review) -> None:
