@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from edge_wbc.errors import SessionError
 from edge_wbc.review import decide
-from edge_wbc.review.chain import appending, rows
+from edge_wbc.review.chain import Row, appending, rows
 from edge_wbc.review.decide import Conflict, Refused
 from edge_wbc.review.review import CLASSES_OF_A_REVIEW, NOT_CLASSED, Review
 from edge_wbc.types import UNIDENTIFIED
@@ -147,6 +148,29 @@ def test_of_two_on_the_same_cell_the_later_sees_the_earlier(review: Review) -> N
         decide.move(other, "bob", {1: "monocyte"}, "basophil")
 
 
+def test_of_threads_on_the_same_cell_each_move_starts_where_another_ended(review: Review) -> None:
+    told: list[Row] = []
+
+    def work(who: str, to: str) -> None:
+        mine = Review(review.folder)
+        for _ in range(30):
+            try:
+                told.append(decide.move(mine, who, {1: mine.class_of(1)}, to))
+            except Conflict:
+                assert mine.class_of(1) != to, "it has seen the other's"
+
+    threads = [threading.Thread(target=work, args=both) for both in zip(PEOPLE, ("monocyte", "basophil"), strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    review.refresh()
+    assert sorted(told, key=lambda row: row.number) == list(review.rows)
+    classes_in_turn = [NETWORK[1], *(row.body["to"] for row in review.rows)]
+    assert [row.body["cells"]["1"] for row in review.rows] == classes_in_turn[:-1]
+    assert len(told) >= 30
+
+
 def test_nobody_undoes_what_another_has_moved_since(review: Review) -> None:
     other = Review(review.folder)
     move(review, "ann", 1, "monocyte")
@@ -200,6 +224,10 @@ def test_an_explanation_is_good_until_cells_come_or_go(review: Review) -> None:
     decide.explain(review, "ann", NOT_CLASSED, "crushed")
     move(review, "ann", 4, NOT_CLASSED)
     assert review.unexplained == {NOT_CLASSED: 2}
+    decide.explain(review, "ann", NOT_CLASSED, "crushed")
+    move(review, "ann", 2, "monocyte")
+    move(review, "ann", 1, NOT_CLASSED)
+    assert review.unexplained == {NOT_CLASSED: 2}, "as many, but others"
 
 
 def test_what_is_signed_is_read_only_until_it_is_amended(review: Review) -> None:
