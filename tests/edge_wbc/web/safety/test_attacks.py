@@ -525,13 +525,16 @@ def test_no_address_takes_all_connections(
 def comparing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many passwords were compared at once, each time one was."""
     at_once: list[int] = []
-    now, lock = [0], threading.Lock()
+    now, lock, together = [0], threading.Lock(), threading.Event()
     real = passwords.fits
 
     def fits(stored: str | None, password: str) -> bool:
         with lock:
             now[0] += 1
             at_once.append(now[0])
+            if now[0] > 1:
+                together.set()
+        together.wait(0.05)  # room for a second to come
         try:
             return real(stored, password)
         finally:
