@@ -562,11 +562,13 @@ def test_a_flood_at_once_compares_one_password_at_a_time(shared: Served, client:
     def guess(i: int) -> int:
         return flooder.post("/login", data={"name": f"user {i}", "password": "a guess that is long"}).status_code
 
+    begun_s = time.monotonic()
     with ThreadPoolExecutor(10) as pool:
         codes = list(pool.map(guess, range(40)))
     assert set(codes) == {401, 429}
     assert max(comparing) == 1
-    assert len(comparing) == codes.count(401) <= attempts.ADDRESS.burst
+    regained = (time.monotonic() - begun_s) / attempts.ADDRESS.every_s
+    assert len(comparing) == codes.count(401) <= attempts.ADDRESS.burst + regained
 
 
 def test_the_right_password_late_is_still_turned_away(shared: Served, client: Client, come_in: ComeIn) -> None:
