@@ -149,7 +149,7 @@ def test_an_answer_that_goes_on_ends_with_the_login(
         assert next(lines) == "tick"
         shared.users.remove("vera")
         with pytest.raises(httpx.RemoteProtocolError):
-            for _ in lines:
+            for _ in zip(lines, range(1000), strict=False):
                 pass
 
 
@@ -481,11 +481,17 @@ def test_who_reads_nothing_is_let_go(shared: Served, come_in: ComeIn, monkeypatc
     assert gone.is_set()
 
 
+def shut(line: socket.socket) -> bool:
+    """Whether the server has closed a connection, long before it would for want of a request."""
+    line.settimeout(connection.HEAD_S / 3)
+    return read_all(line) == b""
+
+
 def test_more_connections_than_there_may_be(shared: Served, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MOST", 5)
     lines = [shared.connect() for _ in range(10)]
     try:
-        assert [read_all(line) for line in lines[5:]] == [b""] * 5
+        assert all(map(shut, lines[5:]))
         lines[0].sendall(b"GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert status(read_all(lines[0])) == 200
         for line in lines:
@@ -503,7 +509,7 @@ def test_no_address_takes_all_connections(
     served = start()
     lines = [served.connect() for _ in range(4)]
     try:
-        assert read_all(lines[3]) == b""
+        assert shut(lines[3])
         with socket.create_connection(("127.0.0.1", served.port), 10, ("127.0.0.2", 0)) as other:
             other.sendall(b"GET /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             assert status(read_all(other)) == 200
@@ -519,13 +525,16 @@ def test_no_address_takes_all_connections(
 def comparing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many passwords were compared at once, each time one was."""
     at_once: list[int] = []
-    now, lock = [0], threading.Lock()
+    now, lock, together = [0], threading.Lock(), threading.Event()
     real = passwords.fits
 
     def fits(stored: str | None, password: str) -> bool:
         with lock:
             now[0] += 1
             at_once.append(now[0])
+            if now[0] > 1:
+                together.set()
+        together.wait(0.05)  # room for a second to come
         try:
             return real(stored, password)
         finally:
@@ -553,11 +562,13 @@ def test_a_flood_at_once_compares_one_password_at_a_time(shared: Served, client:
     def guess(i: int) -> int:
         return flooder.post("/login", data={"name": f"user {i}", "password": "a guess that is long"}).status_code
 
+    begun_s = time.monotonic()
     with ThreadPoolExecutor(10) as pool:
         codes = list(pool.map(guess, range(40)))
     assert set(codes) == {401, 429}
     assert max(comparing) == 1
-    assert len(comparing) == codes.count(401) <= attempts.ADDRESS.burst
+    regained = (time.monotonic() - begun_s) / attempts.ADDRESS.every_s
+    assert len(comparing) == codes.count(401) <= attempts.ADDRESS.burst + regained
 
 
 def test_the_right_password_late_is_still_turned_away(shared: Served, client: Client, come_in: ComeIn) -> None:
