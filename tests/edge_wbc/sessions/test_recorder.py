@@ -248,3 +248,25 @@ def test_the_database_is_written_as_the_page_says(record):
     connection.close()
     assert version == 1
     assert tables == {"session", "cells", "crops", "sightings", "refused"}
+
+
+def test_a_label_may_change_before_the_session_and_while_it_runs(recorder_of, session, results, monkeypatch):
+    monkeypatch.setattr(recorder_module, "COMMIT_S", 0.01)
+    recorder = recorder_of(label="first")
+    recorder.label("before")
+    recorder.open(session)
+
+    def wait_for(label):
+        deadline = time.monotonic() + 10
+        while not (recorder.folder / "session.sqlite").exists() or head(recorder.folder).label != label:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    recorder.frame(results[0])
+    wait_for("before")
+    recorder.label("while it runs")
+    wait_for("while it runs")
+    recorder.label("at the end")
+    recorder.close()
+    assert head(recorder.folder).label == "at the end"
+    assert head(recorder.folder).cells == 2
