@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edge_wbc.differential import Tally
-from edge_wbc.errors import OutputFailed
+from edge_wbc.errors import OutputFailed, SessionError
 from edge_wbc.sessions import recorder as recorder_module
 from edge_wbc.sessions import room
 from edge_wbc.sessions.archive import INTERRUPTED, RUNNING, contents, crops, head, protect, sightings
@@ -256,9 +256,15 @@ def test_a_label_may_change_before_the_session_and_while_it_runs(recorder_of, se
     recorder.label("before")
     recorder.open(session)
 
-    def wait_for(label):
-        deadline = time.monotonic() + 10
-        while not (recorder.folder / "session.sqlite").exists() or head(recorder.folder).label != label:
+    def label() -> str | None:
+        try:
+            return head(recorder.folder).label
+        except SessionError:  # nothing is committed yet
+            return None
+
+    def wait_for(said: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while label() != said:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
