@@ -27,7 +27,7 @@ class Serving:
     users: Path | None = None
     """The file of users; None: the one in the user's data folder."""
     names: tuple[str, ...] = ()
-    """Names that people reach it under, besides this machine's own."""
+    """Names that people reach it under, besides this machine's own; the first may have the port of a proxy."""
     behind_proxy: bool = False
     """Whether a reverse proxy does the TLS and says who comes."""
 
@@ -105,7 +105,7 @@ def tls(serving: Serving) -> ssl.SSLContext | None:
 
 def served(serving: Serving, port: int, *, loopback: bool) -> Served:
     """Under which names it goes."""
-    more = {name.lower() for name in serving.names}
+    more = {name.partition(":")[0].lower() for name in serving.names}
     if not loopback:
         more |= own_names() | {serving.host.lower()}
     return Served(
@@ -122,6 +122,6 @@ def address(serving: Serving, port: int, token: str | None) -> str:
     if serving.behind_proxy:
         return f"https://{(serving.names or (socket.gethostname(),))[0]}/"
     wild = serving.host in ("", "0.0.0.0", "::")
-    host = (serving.names or (socket.gethostname(),))[0] if wild else serving.host
+    host = (serving.names or (socket.gethostname(),))[0].partition(":")[0] if wild else serving.host
     host = f"[{host}]" if ":" in host else host
     return f"{'https' if serving.secure else 'http'}://{host}:{port}/" + (f"?token={token}" if token else "")

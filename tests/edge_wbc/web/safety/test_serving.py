@@ -25,7 +25,7 @@ from edge_wbc.web.server import Serving, beside
 from edge_wbc.web.site import Site
 from edge_wbc.web.users import Users
 from tests.conftest import ROOT, Done
-from tests.edge_wbc.web.conftest import PASSWORD, Served
+from tests.edge_wbc.web.safety.conftest import PASSWORD, Served
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="apt-get install openssl")
 PROXY = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6, 10.0.0.7", "Host": "wbc.example"}

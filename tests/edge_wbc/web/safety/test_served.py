@@ -126,15 +126,16 @@ def test_a_certificate_that_is_none() -> None:
     [
         (Serving(), "http://127.0.0.1:8642/?token=t"),
         (Serving("::1"), "http://[::1]:8642/?token=t"),
-        (Serving(behind_proxy=True, names=("wbc.example",)), "https://wbc.example/"),
+        (Serving(behind_proxy=True, names=("wbc.example:9443",)), "https://wbc.example:9443/"),
+        (Serving("0.0.0.0", certificate=Path("x"), names=("wbc.example",)), "https://wbc.example:8642/"),
     ],
 )
 def test_the_address_to_open(serving: Serving, url: str) -> None:
-    assert address(serving, 8642, "t") == url
+    assert address(serving, 8642, None if serving.secure else "t") == url
 
 
 def test_names_of_a_proxy_are_ours_and_its_cookies_secure() -> None:
-    found = served(Serving(behind_proxy=True, names=("WBC.example",)), 8642, loopback=True)
-    assert found.is_ours("wbc.example")
+    found = served(Serving(behind_proxy=True, names=("WBC.example:9443",)), 8642, loopback=True)
+    assert found.is_ours("wbc.example:9443")
     assert not found.is_ours("10.0.0.1")
     assert found.cookie == "__Host-edge-wbc-8642"

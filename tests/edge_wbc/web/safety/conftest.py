@@ -18,7 +18,7 @@ from edge_wbc.web.server import Serving, beside
 from edge_wbc.web.site import Site
 from edge_wbc.web.users import Users
 from tests.edge_wbc.sessions.conftest import record, recorder_of, results  # noqa: F401
-from tests.edge_wbc.web import doors
+from tests.edge_wbc.web.safety import doors
 
 PASSWORD = "a sentence to remember"
 ROLES = {"vera": "viewer", "rita": "reviewer", "ada": "administrator"}
@@ -77,7 +77,7 @@ def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def more_doors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "ROUTES", (*app.ROUTES, "tests.edge_wbc.web.doors:router"))
+    monkeypatch.setattr(app, "ROUTES", (*app.ROUTES, "tests.edge_wbc.web.safety.doors:router"))
     monkeypatch.setattr(doors, "done", [])
 
 
