@@ -124,13 +124,13 @@ class Pipeline:
         """As it began; before that, as it was given."""
         return self._session
 
-    def begin(self, until: int | None = None) -> bool:
-        """Let a session begin that waits for it; from any thread. Returns whether one did.
-
-        :param until: in place of the one given before.
-        """
-        if self._gate.phase == WAITING and until is not None:
+    def aim(self, until: int | None) -> None:
+        """End when so many leukocytes are counted, in place of what was said before; while it waits."""
+        if self._gate.phase == WAITING:
             self._deciding.until = until
+
+    def begin(self) -> bool:
+        """Let a session begin that waits for it; from any thread. Returns whether one did."""
         return self._gate.begin()
 
     def pause(self) -> bool:

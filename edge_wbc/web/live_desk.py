@@ -24,7 +24,8 @@ class Running(Protocol):
     def phase(self) -> str: ...
     @property
     def session(self) -> Session: ...
-    def begin(self, until: int | None = None) -> bool: ...
+    def aim(self, until: int | None) -> None: ...
+    def begin(self) -> bool: ...
     def pause(self) -> bool: ...
     def resume(self) -> bool: ...
     def end(self) -> None: ...
@@ -69,6 +70,8 @@ class Desk:
         """
         with self._changed:
             self._pipeline, self._relabel, self._problem = pipeline, relabel, None
+            relabel(self._label)
+            pipeline.aim(self._until)
             if self._asked:
                 self._begin()
         self.watching()
@@ -163,7 +166,8 @@ class Desk:
     def _begin(self) -> None:
         assert self._pipeline is not None
         self._relabel(self._label)
-        self._asked = not self._pipeline.begin(self._until)
+        self._pipeline.aim(self._until)
+        self._asked = not self._pipeline.begin()
 
     def _phase(self) -> str:
         if self._pipeline is None:

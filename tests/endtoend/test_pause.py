@@ -227,7 +227,8 @@ def test_told_to_stop_while_it_waits_it_ends_without_a_session(engine, fields):
 
 def test_the_number_of_cells_may_be_given_with_the_beginning(engine, fields):
     show = Show(Paced(fields, live=False), engine, waiting=True)
-    threading.Thread(target=lambda: show.pipeline.begin(until=3)).start()
+    show.pipeline.aim(3)
+    threading.Thread(target=show.pipeline.begin).start()
     summary = show.run().summary
     assert (summary.ended, summary.differential.total >= 3) == ("cells", True)
     assert summary.frames < len(fields)

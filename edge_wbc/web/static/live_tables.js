@@ -92,6 +92,7 @@ function nameOf(output) {
 
 function said({ error, figures, instrument }) {
   if (error) return error;
+  if (instrument && figures.acknowledged === undefined) return "opened when a session begins";
   if (instrument) return `${figures.acknowledged} of ${figures.sent ?? "?"} acknowledged`;
   const shown = Object.entries(figures).filter(([, value]) => value).map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`);
   return shown.join(", ") || "nothing yet";

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from edge_wbc.differential import Tally
-from edge_wbc.errors import OutputFailed
+from edge_wbc.errors import OutputFailed, SessionError
 from edge_wbc.sessions import recorder as recorder_module
 from edge_wbc.sessions import room
 from edge_wbc.sessions.archive import INTERRUPTED, RUNNING, contents, crops, head, protect, sightings
@@ -248,3 +248,31 @@ def test_the_database_is_written_as_the_page_says(record):
     connection.close()
     assert version == 1
     assert tables == {"session", "cells", "crops", "sightings", "refused"}
+
+
+def test_a_label_may_change_before_the_session_and_while_it_runs(recorder_of, session, results, monkeypatch):
+    monkeypatch.setattr(recorder_module, "COMMIT_S", 0.01)
+    recorder = recorder_of(label="first")
+    recorder.label("before")
+    recorder.open(session)
+
+    def label() -> str | None:
+        try:
+            return head(recorder.folder).label
+        except SessionError:  # nothing is committed yet
+            return None
+
+    def wait_for(said: str) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while label() != said:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    recorder.frame(results[0])
+    wait_for("before")
+    recorder.label("while it runs")
+    wait_for("while it runs")
+    recorder.label("at the end")
+    recorder.close()
+    assert head(recorder.folder).label == "at the end"
+    assert head(recorder.folder).cells == 2

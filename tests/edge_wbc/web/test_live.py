@@ -42,8 +42,10 @@ class Played:
         self.phase = after if turned else self.phase
         return turned
 
-    def begin(self, until: int | None = None) -> bool:
+    def aim(self, until: int | None) -> None:
         self.until = until
+
+    def begin(self) -> bool:
         return self.turn("waiting", "running")
 
     def pause(self) -> bool:
