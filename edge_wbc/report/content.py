@@ -200,7 +200,7 @@ class Report:
     frames: Frames
     network: Network
     decided: Decided
-    control: tuple[str, ...]
-    """Lines of quality control; empty where none is on record."""
+    control: tuple[str, ...] | None
+    """Flags of quality control; None where nobody has looked."""
     printed_by: str
     """Version of edge-wbc."""

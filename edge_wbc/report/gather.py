@@ -34,10 +34,10 @@ from edge_wbc.types import LABELS, UNIDENTIFIED, Differential, Share
 NOT_SIGNED = "PRELIMINARY – not signed"
 
 
-def content(review: Review, *, control: Sequence[str] = (), agreement: Sequence[Agreed] = ()) -> Report:
+def content(review: Review, *, control: Sequence[str] | None = None, agreement: Sequence[Agreed] = ()) -> Report:
     """What a report of a review as it stands shows.
 
-    :param control: what quality control says of the time of the session, such as a run outside its limits.
+    :param control: flags of quality control at the time of the session, such as a run outside its limits.
     :param agreement: how far a blind reader agrees.
     :raises SessionError: the session can't be read.
     """
@@ -57,7 +57,7 @@ def content(review: Review, *, control: Sequence[str] = (), agreement: Sequence[
         frames=_frames(review),
         network=_network(head),
         decided=_decided(review, agreement),
-        control=tuple(map(plain, control)),
+        control=None if control is None else tuple(map(plain, control)),
         printed_by=__version__,
     )
 

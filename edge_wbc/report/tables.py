@@ -64,8 +64,7 @@ def _rows(report: Report) -> Iterator[tuple[object, ...]]:
         yield from _facts(part, asdict(getattr(report, part)))
     for explained in report.explained:
         yield from _facts("explained", {explained.pile: asdict(explained)})
-    for line_ in report.control:
-        yield "control", "line", line_
+    yield from _facts("control", {"flags": report.control})
 
 
 def _differential(part: str, totals: Totals, figures: dict[str, Figures | None]) -> Iterator[tuple[object, ...]]:

@@ -90,7 +90,7 @@ def parts(report: Report) -> tuple[Part, ...]:
         "Frames": _frames(report),
         "Review": _review(report),
         "Network": _network(report),
-        "Quality control": tuple(("on record", line) for line in report.control or ("nothing",)),
+        "Quality control": _control(report),
         "Audit chain": _chain(report),
     }
     return tuple(Part(title, tuple((name, _cut(text)) for name, text in facts)) for title, facts in said.items())
@@ -182,6 +182,12 @@ def _agreed(one: Agreed) -> str:
     if one.kappa is None:
         return said
     return f"{said}; Cohen's κ {one.kappa:.2f}, 95 % interval {one.low:.2f} to {one.high:.2f}"
+
+
+def _control(report: Report) -> tuple[tuple[str, str], ...]:
+    if report.control is None:
+        return (("flags", "not looked for"),)
+    return tuple(("flag", line) for line in report.control) or (("flags", "none"),)
 
 
 def _chain(report: Report) -> tuple[tuple[str, str], ...]:

@@ -16,6 +16,7 @@ from edge_wbc.report.content import Agreed, Amended, Explained, Moved, Report
 from edge_wbc.report.forms import FORMS
 from edge_wbc.report.gather import content
 from edge_wbc.report.pictures import HALF, MOST
+from edge_wbc.report.tables import as_csv
 from edge_wbc.report.words import parts
 from edge_wbc.review import decide
 from edge_wbc.review.chain import rows
@@ -220,14 +221,16 @@ def test_quality_control_and_a_blind_reader(review: Review) -> None:
     decide.read(review, "Dora", {1: "neutrophil"})
     agreed = (Agreed("Dora", 40, 38, 0.93, 0.79, 0.99), Agreed("Emil", 1, 1, None, None, None))
     report = content(review, control=("2026-01-01: focus outside its limits",), agreement=agreed)
-    assert said(report, "Quality control") == {"on record": "2026-01-01: focus outside its limits"}
+    assert said(report, "Quality control") == {"flag": "2026-01-01: focus outside its limits"}
     (part,) = (one for one in parts(report) if one.title == "Review")
     assert ("read blind", "by Dora") in part.facts
     assert [text for name, text in part.facts if name == "agreement"] == [
         "Dora and the review give 38 of 40 cells the same class; Cohen's κ 0.93, 95 % interval 0.79 to 0.99",
         "Emil and the review give 1 of 1 cells the same class",
     ]
-    assert said(content(review), "Quality control") == {"on record": "nothing"}
+    assert said(content(review, control=()), "Quality control") == {"flags": "none"}
+    assert said(content(review), "Quality control") == {"flags": "not looked for"}
+    assert "control,flags.1,2026-01-01: focus outside its limits" in as_csv(report).decode()
 
 
 def assert_every_form(report: Report) -> None:
