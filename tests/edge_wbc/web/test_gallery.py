@@ -421,9 +421,9 @@ def test_of_ten_thousand_cells_only_those_near_the_view_are_in_the_page(browser,
         page.wait_for_selector("html[data-ready=yes]")
         for far in (0.0, 0.3, 0.99):
             page.evaluate("far => scrollTo(0, far * document.documentElement.scrollHeight)", far)
-            page.wait_for_function(
-                "[...document.querySelectorAll('.tile')].some(one => one.getBoundingClientRect().top > 200)"
-            )
+            page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            middles = "all => all.map(one => one.getBoundingClientRect().top + 50)"
+            assert sum(300 < y < 800 for y in page.locator(".tile").evaluate_all(middles)) > 20
             assert 20 < page.locator(".tile").count() < 250
         assert page.evaluate("document.documentElement.scrollHeight") > 80_000
         page.context.close()
