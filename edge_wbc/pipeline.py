@@ -119,6 +119,11 @@ class Pipeline:
         """As in `gate`: waiting, starting, running, paused or over."""
         return self._gate.phase
 
+    @property
+    def session(self) -> Session:
+        """As it began; before that, as it was given."""
+        return self._session
+
     def begin(self, until: int | None = None) -> bool:
         """Let a session begin that waits for it; from any thread. Returns whether one did.
 

@@ -64,7 +64,8 @@ def train(size: str | None, **options: Any) -> int:
     """
     try:
         _need_torch("training")
-        from training.run_train import Order, run
+        from training.order import Order
+        from training.run_train import run
 
         return run(Order(size=None if size is None else int(size), **options))
     except KeyboardInterrupt:

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_wbc.errors import SourceError
-from edge_wbc.sources.files import IMAGE_SUFFIXES
+from edge_wbc.review.lessons import LIST, read_list
+from edge_wbc.sources.files import IMAGE_SUFFIXES, images_below
 from edge_wbc.types import CLASSES, LABELS, NOT_A_CELL, Box
+from edge_wbc.vision.crop import MARGIN
 
 LOCKED_SHARE = 0.1
 SPLITS = Path(__file__).with_name("splits.json")
@@ -37,6 +39,10 @@ class Sample:
     """``origin/name``; two sources that show the same photographs share the origin."""
     box: Box | None
     """Where the cell is; None: the image shows one cell, to be located."""
+    is_crop: bool = False
+    """The image is what a network saw, as a session recorded it: nothing is located or cut in it."""
+    slide: str = ""
+    """``origin/name`` of the slide the group is on, where that is known."""
 
 
 def label_of(name: str) -> str | None:
@@ -63,6 +69,44 @@ def read_class_folders(root: Path, source: str | None = None) -> list[Sample]:
         raise SourceError(
             f"{root} holds no image in a folder named after a class; name the folders " + ", ".join(CLASSES)
         )
+    return samples
+
+
+def read_taught(root: Path) -> list[Sample]:
+    """A folder that `edge-wbc sessions teach` wrote: crops, grouped by field, with the slides they are on.
+
+    :raises SourceError: its list can't be read, or does not fit the images.
+    """
+    name, rows = root.resolve().name, read_list(root)
+    if other := [one.margin for one in rows if one.margin not in (None, MARGIN)]:
+        raise SourceError(
+            f"{root}: its crops are {other[0]:g} times as wide as the cell, those of networks trained here "
+            f"{MARGIN:g} times; teach sessions that such a network recorded"
+        )
+    samples = [
+        Sample(
+            path=root / one.file,
+            label=one.label,
+            source=name,
+            group=f"{name}/{one.session}/{one.field}",
+            box=None,
+            is_crop=True,
+            slide=f"{name}/{one.slide}",
+        )
+        for one in rows
+    ]
+    there, listed = set(images_below(root)), {sample.path for sample in samples}
+    if missing := sorted(listed - there):
+        raise SourceError(
+            f"{missing[0]}: listed in {LIST} and not there, with {len(missing) - 1} more; teach its session again"
+        )
+    if strange := sorted(there - listed):
+        raise SourceError(
+            f"{strange[0]}: not listed in {LIST}, with {len(strange) - 1} more; change classes in the review and teach "
+            "its session again, or take the image away"
+        )
+    if not samples:
+        raise SourceError(f"{root}: no cell was taught to it; teach a session in which cells have a class")
     return samples
 
 
@@ -135,10 +179,12 @@ def read_boxes(root: Path, source: str) -> list[Sample]:
 def read_all(root: Path) -> list[Sample]:
     """Every labelled cell below a folder that holds any of ``kaggle/TRAIN``, ``bccd``, ``pbc`` and ``chula``.
 
-    A folder laid out otherwise is read as class folders.
+    A folder that sessions were taught to is read by its list, one laid out otherwise as class folders.
 
     :raises SourceError: nothing labelled is found.
     """
+    if (root / LIST).is_file():
+        return read_taught(root)
     samples: list[Sample] = []
     if (root / "kaggle" / "TRAIN").is_dir():
         samples += read_kaggle(root / "kaggle" / "TRAIN", root / "kaggle_train_originals.csv")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from edge_wbc.classify import LARGEST_BATCH, classify, cut, predictions
 from edge_wbc.engines.base import Engine
-from edge_wbc.errors import SourceError
+from edge_wbc.errors import SourceError, UsageError
 from edge_wbc.sources.files import read_image
 from edge_wbc.types import LABELS, NOT_A_CELL, UNIDENTIFIED, Cell, Pixels, Prediction
 from edge_wbc.vision.geometry import iou
@@ -138,8 +138,25 @@ def crops_of(samples: Sequence[Sample], engine: Engine, mode: str) -> Iterator[t
                 last = None
                 yield sample, None, UNREADABLE
                 continue
+        if sample.is_crop:
+            yield sample, recorded(last[1], sample, engine.model.manifest.input.size_px)[None], ""
+            continue
         cell = the_cell(last[1], sample) if mode == "cell" else located_cell(last[1], sample)
         yield (sample, None, MISSED) if cell is None else (sample, cut([(last[1], cell)], engine), "")
+
+
+def recorded(pixels: Pixels, sample: Sample, size: int) -> Pixels:
+    """A crop as it was recorded.
+
+    :param size: what the network sees.
+    :raises UsageError: the crop was recorded for a network that sees another size.
+    """
+    if pixels.shape[:2] != (size, size):
+        raise UsageError(
+            f"{sample.path}: a crop of {pixels.shape[1]}×{pixels.shape[0]}, this network sees {size}×{size} pixels; "
+            "take the network that the session was recorded with"
+        )
+    return pixels
 
 
 def the_cell(pixels: Pixels, sample: Sample) -> Cell:

@@ -125,20 +125,18 @@ def read_packed(path: Path, model: str) -> Cells:
 
 
 def join_same_images(cells: Cells) -> Cells:
-    """One group for files of the same content, so that no split parts them."""
+    """One group, and one slide, for files of the same content, so that no split parts them."""
     if cells.crops is not None:
         files = [hashlib.sha256(crop.tobytes()).hexdigest() for crop in cells.crops]
     else:
         found = digests(cells.samples)
         files = [found[sample.path] for sample in cells.samples]
-    groups: dict[str, str] = {}
-    return replace(
-        cells,
-        samples=[
-            replace(sample, group=groups.setdefault(file, sample.group))
-            for sample, file in zip(cells.samples, files, strict=True)
-        ],
-    )
+    firsts: dict[str, Sample] = {}
+    joined = []
+    for sample, file in zip(cells.samples, files, strict=True):
+        first = firsts.setdefault(file, sample)
+        joined.append(replace(sample, group=first.group, slide=first.slide))
+    return replace(cells, samples=joined)
 
 
 def _listed(root: Path, model: str) -> list[Sample]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,59 +11,18 @@ import torch
 
 from edge_wbc.cli.common import print_json, progress, say
 from edge_wbc.cli.session import notice, stopping
-from edge_wbc.differential import exact_interval
-from edge_wbc.errors import OutputFailed, UsageError
-from edge_wbc.types import Pixels
+from edge_wbc.errors import UsageError
 from training import weights
 from training.check import folders
 from training.checkpoint import Checkpoint
-from training.leukonet import ARCHITECTURES, Architecture, Leukonet
+from training.compare import Comparison, compare, record_of, table, verdict_of
+from training.leukonet import Architecture, Leukonet
 from training.log import Log
+from training.order import Order, architecture_of, check
 from training.pack import write_pack
 from training.prepare import Cells, join_same_images, read_folder, read_packed
 from training.train import RECIPES, TUNE, Recipe, Step, arithmetic, fit, labels_in, record, training_device
-from training.tune import Start, absent, hold_out, open_start, refuse_unknown, right
-
-WIDTH_STEP = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What was asked for on the command line; None: not said."""
-
-    data: Path
-    out: Path | None = None
-    model: str | None = None
-    start: str | None = None
-    size: int | None = None
-    widths: str | None = None
-    blocks: str | None = None
-    steps: int | None = None
-    seed: int = 1
-    pack: Path | None = None
-    smoke: bool = False
-    as_json: bool = False
-
-    @property
-    def weights(self) -> Path:
-        """Where the weights go."""
-        name = f"{Path(self.start).stem}-tuned" if self.start else self.model or "leukonet"
-        return self.out or Path(f"{name}.safetensors")
-
-    def command(self) -> str:
-        """What repeats the run, given the same data as DATA."""
-        said = {
-            "--model": self.model,
-            "--from": self.start and Path(self.start).name,
-            "--size": self.size,
-            "--widths": self.widths,
-            "--blocks": self.blocks,
-            "--steps": self.steps,
-            "--seed": self.seed,
-        }
-        words = [word for name, value in said.items() if value is not None for word in (name, str(value))]
-        smoke = ["--smoke"] if self.smoke else []
-        return shlex.join(["edge-wbc", "train", "--data", "DATA", *words, *smoke, "--out", self.weights.name])
+from training.tune import Start, absent, hold_out, hold_out_slides, open_start, refuse_unknown, right
 
 
 def run(order: Order) -> int:
@@ -74,58 +32,8 @@ def run(order: Order) -> int:
     :raises EdgeWbcError: as documented of each part.
     :raises KeyboardInterrupt: interrupted before the first step; nothing was written.
     """
-    _check(order)
+    check(order)
     return _pack(order, order.pack) if order.pack else _train(order)
-
-
-def architecture_of(
-    model: str | None = None, size: int | None = None, widths: str | None = None, blocks: str | None = None
-) -> Architecture:
-    """The model's own but for what is said.
-
-    :param widths: channels of the stages, as ``64,96,128``.
-    :param blocks: residual blocks of the stages, as ``1,2,2``.
-    :raises UsageError: widths that no tensor core runs well, or not one number for each stage.
-    """
-    architecture = ARCHITECTURES[model or "leukonet"]
-    if size is not None:
-        architecture = replace(architecture, size=size)
-    if widths is not None:
-        architecture = replace(architecture, widths=_numbers("--widths", widths, architecture.widths))
-        if any(width % WIDTH_STEP for width in architecture.widths):
-            raise UsageError(
-                f"--widths {widths}: INT8 tensor cores take channels by {WIDTH_STEP}; use multiples of {WIDTH_STEP}"
-            )
-    if blocks is not None:
-        architecture = replace(architecture, blocks=_numbers("--blocks", blocks, architecture.blocks))
-    return architecture
-
-
-def _numbers(option: str, said: str, default: tuple[int, ...]) -> tuple[int, ...]:
-    """:raises UsageError: not a number from 1 on for each stage."""
-    parts = [part.strip() for part in said.split(",")]
-    if len(parts) != len(default) or not all(part.isdecimal() and int(part) for part in parts):
-        example = ",".join(map(str, default))
-        raise UsageError(f"{option} {said}: not {len(default)} numbers, one for each stage; write them as {example}")
-    return tuple(int(part) for part in parts)
-
-
-def _check(order: Order) -> None:
-    """:raises UsageError: what was asked for does not go together."""
-    if order.start and (order.model or order.size or order.widths or order.blocks):
-        raise UsageError("--from goes on with the network as it is; leave --model, --size, --widths and --blocks out")
-    if order.pack and (order.start or order.out or order.widths or order.blocks or order.steps):
-        raise UsageError("--pack writes the data alone; it goes with --data, --model, --size and --smoke")
-    if order.pack and order.data.is_file():
-        raise UsageError(f"--pack {order.pack}: {order.data} is a pack already; give the folder it was written from")
-    target = order.pack or order.weights
-    if not order.pack and target.suffix != ".safetensors":
-        raise UsageError(f"--out {target}: weights are written as safetensors; name the file {target.stem}.safetensors")
-    option = "--pack" if order.pack else "--out"
-    if not target.parent.is_dir():
-        raise UsageError(f"{option} {target}: the folder {target.parent} does not exist; create it first")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputFailed(f"{option} {target}: {target.parent} can't be written to; name another folder")
 
 
 def _cells(order: Order) -> Cells:
@@ -141,6 +49,8 @@ def _cells(order: Order) -> Cells:
 
 def _pack(order: Order, path: Path) -> int:
     cells = _cells(order)
+    if any(sample.is_crop for sample in cells.samples):
+        raise UsageError(f"--pack {path}: taught cells are not packed; train on the folder {order.data} itself")
     with progress("cutting crops", len(cells.samples)) as advance:
         crops = cells.cut(architecture_of(order.model, order.size).size, advance)
     with progress("packing", len(cells.samples)) as advance:
@@ -162,10 +72,12 @@ def _train(order: Order) -> int:
     checkpoint = Checkpoint(order.weights.with_suffix(".checkpoint"), plan.identity())
     log = Log(order.weights.with_suffix(".csv"), checkpoint.kept or 0, checkpoint.advice())
     say(f"{sum(plan.trains)} cells to train on, {plan.notes['locked_images']} in locked groups left out")
+    if plan.start:
+        say(plan.held_out)
     if checkpoint.kept:
         say(f"going on from step {checkpoint.kept} of {plan.recipe.steps}, as {checkpoint.path} has it")
     try:
-        network, labels = _fit(plan, checkpoint, log)
+        network, labels, found = _fit(plan, checkpoint, log)
     except KeyboardInterrupt:
         notice(f"interrupted; {checkpoint.advice()}" + (f" of {plan.recipe.steps}" if checkpoint.kept else ""))
         return 130
@@ -173,8 +85,18 @@ def _train(order: Order) -> int:
     checkpoint.remove()
     if order.as_json:
         print_json({"weights": str(order.weights), "labels": labels, **plan.notes})
-    say(f"wrote {order.weights}, and its log {log.path}; next: edge-wbc export {order.weights}")
-    return 0
+    say(f"wrote {order.weights}, and its log {log.path}; {_next(order, plan, found)}")
+    return 1 if found is not None and found.overall.verdict == "worse" else 0
+
+
+def _next(order: Order, plan: _Plan, found: Comparison | None) -> str:
+    """What a person types to take the network, or why not to."""
+    export = f"edge-wbc export {shlex.quote(str(order.weights))}"
+    if plan.start is None or (found is not None and found.overall.verdict == "better"):
+        return f"next: {export}"
+    if found is not None and found.overall.verdict == "worse":
+        return f"next: keep {plan.start.name}, and look at what the cells that were taught have in common"
+    return f"next: keep {plan.start.name} and teach more cells; to take the new one all the same: {export}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +109,8 @@ class _Plan:
     recipe: Recipe
     architecture: Architecture
     start: Start | None
+    held_out: str
+    """What is held out, in words."""
     notes: dict[str, Any]
     """What is stored with the weights: enough to repeat the run."""
 
@@ -204,11 +128,12 @@ def _plan(order: Order) -> _Plan:
     everything = _cells(order)
     everything.check_size(architecture.size)
     cells = everything.training()
-    trains = [True] * len(cells.samples)
+    trains, held_out = [True] * len(cells.samples), ""
     if start:
         refuse_unknown(cells.samples, folders(order.data), start)
         cells = join_same_images(cells)
-        trains = [not held for held in hold_out(cells.samples)]
+        held, held_out = _held_out(cells)
+        trains = [not out for out in held]
         if missing := absent(cells.samples, start.labels):
             notice(f"no cells of {', '.join(missing)} to go on with: {start.name} may forget them; add some to keep it")
     training = cells.some([i for i, train in enumerate(trains) if train])
@@ -229,10 +154,33 @@ def _plan(order: Order) -> _Plan:
         notes["pack_quality"] = everything.quality
     if start:
         notes["start"] = {"name": start.name, "sha256": start.sha256}
-    return _Plan(cells, trains, recipe, architecture, start, notes)
+        notes["held_out_cells"] = held_out
+    return _Plan(cells, trains, recipe, architecture, start, held_out, notes)
 
 
-def _fit(plan: _Plan, checkpoint: Checkpoint, log: Log) -> tuple[Leukonet, tuple[str, ...]]:
+def _held_out(cells: Cells) -> tuple[list[bool], str]:
+    """Which cells are held out to see whether training on the others helped, and that in words."""
+    samples = cells.samples
+    slides, taught = len({sample.slide for sample in samples}), all(sample.is_crop for sample in samples)
+    if (held := hold_out_slides(samples)) is not None:
+        whole = len({sample.slide for sample, out in zip(samples, held, strict=True) if out})
+        return held, f"held out: {whole} of {slides} slides, with all of their {sum(held)} cells"
+    held = hold_out(samples)
+    if not any(held):
+        least = "in fields of their own" if taught else "in images of their own"
+        return (
+            held,
+            f"held out: nothing, so whether it helps will not be known; five cells of a class {least} are the least",
+        )
+    if not taught:
+        return held, f"held out: {sum(held)} cells, a fifth of the images of each class"
+    return held, (
+        f"held out: {sum(held)} cells, a fifth of the fields of each class; no slide of {slides} can be spared "
+        "whole, so training sees their slides, which flatters it"
+    )
+
+
+def _fit(plan: _Plan, checkpoint: Checkpoint, log: Log) -> tuple[Leukonet, tuple[str, ...], Comparison | None]:
     with progress("cutting crops", len(plan.cells.samples)) as advance:
         crops = plan.cells.cut(plan.architecture.size, advance)
     training = [i for i, train in enumerate(plan.trains) if train]
@@ -256,9 +204,17 @@ def _fit(plan: _Plan, checkpoint: Checkpoint, log: Log) -> tuple[Leukonet, tuple
             (plan.start.network, plan.start.labels) if plan.start else None,
             checkpoint=checkpoint,
         )
+    found = None
+    if plan.start and held:
+        samples = plan.cells.some(held).samples
+        before = right(plan.start.network, plan.start.labels, crops[held], samples)
+        found = compare(samples, before, right(network, labels, crops[held], samples))
+        table(found, plan.start.name, "new")
+        for line in verdict_of(found, plan.start.name):
+            say(line)
     if plan.start:
-        plan.notes["held_out"] = _compare(plan.start, network, crops[held], plan.cells.some(held))
-    return network, labels
+        plan.notes["held_out"] = record_of(found)
+    return network, labels, found
 
 
 def _recipe(order: Order) -> Recipe:
@@ -266,21 +222,3 @@ def _recipe(order: Order) -> Recipe:
     if order.smoke:
         recipe = replace(recipe, steps=4, batch=8, warmup_steps=2)
     return replace(recipe, steps=order.steps or recipe.steps)
-
-
-def _compare(start: Start, network: Leukonet, crops: Pixels, held: Cells) -> dict[str, Any]:
-    """What the network names rightly of the held-out cells, before and after; told, and returned for the record."""
-    n = len(held.samples)
-    if not n:
-        say("too few cells to hold some out, so whether it helped is not known: five a class are the least")
-        return {"cells": 0}
-    before = right(start.network, start.labels, crops, held.samples)
-    after = right(network, start.labels, crops, held.samples)
-    low, high = exact_interval(sum(after.values()), n)
-    say(
-        f"{n} cells held out: {sum(before.values())} right before ({sum(before.values()) / n:.1%}), "
-        f"{sum(after.values())} after ({sum(after.values()) / n:.1%}, 95 % interval {low:.1%}–{high:.1%})"
-    )
-    if sum(after.values()) < sum(before.values()):
-        notice(f"fewer right than before: keep {start.name}, or give more cells")
-    return {"cells": n, "right_before": before, "right_after": after}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,15 +76,38 @@ def hold_out(samples: Sequence[Sample]) -> list[bool]:
     return [dealt.get(sample.group) == HELD_OUT - 1 for sample in samples]
 
 
-def right(network: Leukonet, labels: Sequence[str], crops: Pixels, samples: Sequence[Sample]) -> dict[str, int]:
-    """How many cells of each class the network names rightly, whatever its certainty.
+def hold_out_slides(samples: Sequence[Sample]) -> list[bool] | None:
+    """Which cells are held out where it is known of each which slide it is on: whole slides, a fifth of the cells or
+    more.
+
+    Slides are taken in the order of a hash, but one without which less than half of the cells of some class, or none,
+    would be left to train. None: there is no slide that may be taken.
+    """
+    slides: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in samples:
+        slides[sample.slide][sample.label] += 1
+    if "" in slides:
+        return None
+    whole = Counter(sample.label for sample in samples)
+    left, held = Counter(whole), set[str]()
+    for slide in sorted(slides, key=lambda name: hashlib.sha256(f"hold out/{name}".encode()).digest()):
+        if HELD_OUT * (len(samples) - left.total()) >= len(samples):
+            break
+        if all(left[label] - slides[slide][label] >= max(1, count / 2) for label, count in whole.items()):
+            left -= slides[slide]
+            held.add(slide)
+    return [sample.slide in held for sample in samples] if held else None
+
+
+def right(network: Leukonet, labels: Sequence[str], crops: Pixels, samples: Sequence[Sample]) -> list[bool]:
+    """Of each cell, whether the network names it rightly, whatever its certainty.
 
     :param crops: uint8 (len(samples), size / SEEN, size / SEEN, 3) BGR.
     """
-    counts: Counter[str] = Counter()
+    named: list[bool] = []
     with torch.inference_mode():
         for first in range(0, len(samples), _BATCH):
             seen = centre(torch.from_numpy(crops[first : first + _BATCH]), network.architecture.size)
             for sample, index in zip(samples[first : first + _BATCH], network(seen).argmax(1).tolist(), strict=True):
-                counts[sample.label] += labels[index] == sample.label
-    return dict(counts)
+                named.append(labels[index] == sample.label)
+    return named

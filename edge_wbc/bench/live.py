@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 
@@ -54,6 +55,18 @@ class Freshness:
         return self.beyond_periods <= MOST_PERIODS and not self.silent
 
 
+class Beside(Protocol):
+    """What looks at a session while it is measured."""
+
+    def attend(self, pipeline: Pipeline) -> None:
+        """Called before the session runs."""
+        ...
+
+    def watch(self, frame: Frame, result: FrameResult) -> None:
+        """Called with each decided frame."""
+        ...
+
+
 class PacedSource:
     """Frames in memory, over and over, at a camera's rate.
 
@@ -93,12 +106,20 @@ class PacedSource:
 
 
 def measure(
-    pictures: Sequence[Pixels], engine: Engine, session: Session, *, size: tuple[int, int], fps: float, seconds: float
+    pictures: Sequence[Pixels],
+    engine: Engine,
+    session: Session,
+    *,
+    size: tuple[int, int],
+    fps: float,
+    seconds: float,
+    beside: Beside | None = None,
 ) -> Freshness:
     """Run the pipeline on a camera of this size and rate.
 
     :param pictures: (height, width, 3) uint8 BGR each; brought to ``size``, width and height. In mode ``slide`` they
         follow one another.
+    :param beside: who else looks at the session, if anybody.
     """
     sized = [cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR) for picture in pictures]
     source = PacedSource(sized, fps, WARM_UP_S + seconds, session.mode == "slide")
@@ -113,8 +134,13 @@ def measure(
         else:
             cells += len(result.cells)
             ages_ns.append(result.decided_ns - frame.time_ns)
+        if beside is not None:
+            beside.watch(frame, result)
 
-    outcome = Pipeline(source, engine, [], session, watch=watch).run()
+    pipeline = Pipeline(source, engine, [], session, watch=watch)
+    if beside is not None:
+        beside.attend(pipeline)
+    outcome = pipeline.run()
     stages = outcome.summary.stages
     return Freshness(
         given=source.given - first,

@@ -19,6 +19,7 @@ from edge_wbc.cli.bench_pipeline import pipeline
 from edge_wbc.cli.bench_report import report
 from edge_wbc.cli.bench_roofline import roofline
 from edge_wbc.cli.bench_self_check import self_check
+from edge_wbc.cli.bench_viewers import viewers
 from edge_wbc.cli.common import print_json, progress, say
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ bench.add_command(pipeline)
 bench.add_command(report)
 bench.add_command(roofline)
 bench.add_command(self_check)
+bench.add_command(viewers)
 
 
 @bench.command()

@@ -28,6 +28,11 @@ def say(text: str = "") -> None:
     sys.stderr.flush()
 
 
+def one_line(text: str) -> str:
+    """Names of files need not be UTF-8, and a label may hold a line break."""
+    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())
+
+
 def print_json(value: Any) -> None:
     """One object on one line of standard output."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -66,13 +71,8 @@ def aligned(rows: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            on_one_line(value).rjust(width) if i in right else on_one_line(value).ljust(width)
+            one_line(value).rjust(width) if i in right else one_line(value).ljust(width)
             for i, (value, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
-
-
-def on_one_line(text: str) -> str:
-    """Names of files need not be UTF-8, and a label may hold a line break."""
-    return " ".join(text.encode(errors="backslashreplace").decode().splitlines())

@@ -4,29 +4,15 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, nullcontext
-from dataclasses import asdict
 from pathlib import Path
-from shlex import quote
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from edge_wbc import RESEARCH_USE
-from edge_wbc.cli.common import print_json, say
-from edge_wbc.cli.session import (
-    engine_options,
-    exit_code,
-    mode_of,
-    new_session,
-    notice,
-    open_engine_for,
-    sink_uris,
-    stopping,
-)
+from edge_wbc.cli.one_session import Asked, made, tell
+from edge_wbc.cli.serve import HOST, PORT, guarding_options
+from edge_wbc.cli.session import engine_options, exit_code, notice, open_engine_for, sink_uris, stopping
 from edge_wbc.errors import UsageError
-
-if TYPE_CHECKING:
-    from edge_wbc.types import Summary
 
 
 @click.command()
@@ -66,6 +52,15 @@ if TYPE_CHECKING:
 )
 @click.option("--window", "windowed", is_flag=True, help="Show frames, cells and differential in a window; q ends it.")
 @click.option("--button", is_flag=True, help="The instrument's button starts the session, and ends it.")
+@click.option(
+    "--serve",
+    "serve_at",
+    is_flag=False,
+    flag_value=f"{HOST}:{PORT}",
+    metavar="[HOST:PORT]",
+    help=f"Watch, start and end sessions in a browser.  [default: {HOST}:{PORT}]",
+)
+@guarding_options
 @click.option("--json", "as_json", is_flag=True, help="Print the session's summary as one JSON object.")
 def run(
     source: str,
@@ -83,90 +78,50 @@ def run(
     windowed: bool,
     button: bool,
     as_json: bool,
+    serve_at: str | None,
+    **guarding: Any,
 ) -> int:
     """Classify what SOURCE shows until it ends, or until Ctrl-C.
 
-    On a terminal the differential is drawn as it grows, unless console: is among the sinks.
+    On a terminal the differential is drawn as it grows, unless console: is among the sinks. With --serve sessions
+    begin and end on the page.
 
     SOURCE is a file, a folder, a video, watch:FOLDER, v4l2:///dev/video0, csi://0, gst://PIPELINE, rtsp://…, or
     smear://?seed=1 (simulated).
     """
     from edge_wbc.cli.screen import screen
-    from edge_wbc.pipeline import Pipeline
-    from edge_wbc.sessions.recorder import Recorder
-    from edge_wbc.sessions.schema import default_place
     from edge_wbc.sinks.base import open_sink
     from edge_wbc.supervisor import open_supervised
 
     if no_record and (record or label or notes):
         raise UsageError("--record, --label and --note need a recorded session; leave out --no-record")
+    quota_bytes = round(record_quota * 1e9)
+    asked = Asked(source, mode, limit, until_cells, label, notes, not no_record, record, quota_bytes, button, as_json)
+    if serve_at is not None:
+        if windowed:
+            raise UsageError("--window and --serve both show the session; leave out one")
+        from edge_wbc.cli.run_served import run_served, serving_at
+
+        return run_served(asked, to, engine, model, serving_at(serve_at, **guarding))
+    if any(guarding.values()):
+        raise UsageError("--certificate, --key, --name and --behind-proxy are for --serve; add it")
     lines = as_json or any(uri.startswith("console:") for uri in to)
     watched = not lines and sys.stdout.isatty() and sys.stderr.isatty()
     sinks = [open_sink(uri) for uri in (to if watched else sink_uris(to, as_json))]
     opened = open_supervised(source, notice)
     with closing(open_engine_for(opened, engine, model)) as loaded:
-        session = new_session(source, mode or mode_of(opened), loaded)
-        recorder = None
-        if not no_record:
-            recorder = Recorder(
-                record or default_place(),
-                session.session_id,
-                loaded.model,
-                loaded.name,
-                label=label,
-                notes=notes,
-                quota_bytes=round(record_quota * 1e9),
-            )
-            sinks.append(recorder)
         view = None
         if windowed:
             from edge_wbc.cli.window import View, window
 
             view = View()
-        pipeline = Pipeline(
-            opened,
-            loaded,
-            sinks,
-            session,
-            limit=limit,
-            until=until_cells,
-            button=button,
-            notice=notice,
-            watch=None if view is None else view.watch,
-        )
-        if recorder is not None:
-            recorder.mosaic = pipeline.mosaic
-        title = f"{source} · {session.model} on {session.engine}"
+        pipeline, recorder = made(asked, opened, loaded, sinks, notice, None if view is None else view.watch)
+        title = f"{source} · {loaded.model.name} on {loaded.name} {loaded.precision}"
         with (
             stopping(pipeline.stop) as interrupted,
             nullcontext() if view is None else window(view, title, pipeline.status, notice),
             screen(title, pipeline.status, pipeline.slide) if watched else nullcontext(),
         ):
             outcome = pipeline.run()
-    if as_json:
-        print_json({**asdict(outcome.summary), "notice": RESEARCH_USE})
-    else:
-        from edge_wbc.cli.show import differential_table, slide_line, summary_lines
-
-        differential_table(outcome.summary.differential, "Differential")
-        for line in summary_lines(outcome.summary):
-            say(line)
-        if (slide := pipeline.slide()) is not None:
-            say(slide_line(slide))
-        if recorder is not None and recorder.folder.is_dir():
-            say(
-                f"next: edge-wbc sessions show {session.session_id}"
-                + (f" --record {quote(str(record))}" if record else "")
-            )
-    if until_cells is not None:
-        say(_reached(until_cells, outcome.summary))
+    tell(asked, outcome, pipeline, recorder, until_cells)
     return exit_code(outcome, interrupted())
-
-
-def _reached(until: int, summary: Summary) -> str:
-    """How the count stands to what was asked for."""
-    total = summary.differential.total
-    if total < until:
-        return f"--until-cells {until}: {total} leukocytes counted, {until - total} too few"
-    more = f", {total - until} more than asked: all of the last frame's count" if total > until else ""
-    return f"--until-cells {until}: {total} leukocytes counted{more}"

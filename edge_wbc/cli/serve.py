@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _FILE = click.Path(path_type=Path, dir_okay=False)
+HOST, PORT = "127.0.0.1", 8642
 
 
 def serving_options(command: Decorated) -> Decorated:
-    """Where to listen, as `serving_of` takes them."""
+    """Where to listen and how, as `serving_of` takes them."""
+    command = guarding_options(command)
+    port = click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
+    return click.option("--host", default=HOST, show_default=True, help="The address to listen on.")(port(command))
+
+
+def guarding_options(command: Decorated) -> Decorated:
+    """How to listen: TLS, names, a proxy."""
     for option in reversed(
         (
-            click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
-            click.option("--port", default=8642, show_default=True, type=click.IntRange(0, 65535), help="0: any."),
             click.option("--certificate", type=_FILE, metavar="FILE", help="For TLS: the certificate, in PEM."),
             click.option("--key", type=_FILE, metavar="FILE", help="Its key, if that is in a file of its own."),
             click.option("--name", "names", multiple=True, help="A name that people reach it under."),

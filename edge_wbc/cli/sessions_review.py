@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_wbc.cli.common import as_json_option, print_json
+from edge_wbc.cli.common import as_json_option, one_line, print_json
 from edge_wbc.cli.place import place_option
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def verify(session: str, head: str | None, place: Path | None, as_json: bool) ->
         )
         return 0 if found.holds else 1
     for line in found.findings:
-        click.echo(line)
+        click.echo(one_line(line))
     for line in found.notes:
-        click.echo(f"note: {line}")
+        click.echo(one_line(f"note: {line}"))
     for one in found.signatures:
         click.echo(signature_line(one))
     outcome = "holds" if found.holds else "does NOT hold"
@@ -98,7 +98,7 @@ def review_lines(decided: Decisions) -> list[str]:
 
 
 def signature_line(one: Signature) -> str:
-    return f"review: version {one.version} signed by {one.row.who} at {one.row.at_utc}"
+    return one_line(f"review: version {one.version} signed by {one.row.who} at {one.row.at_utc}")
 
 
 def _signature_record(one: Signature) -> dict[str, Any]:

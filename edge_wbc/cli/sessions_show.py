@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_wbc import RESEARCH_USE
-from edge_wbc.cli.common import aligned, as_json_option, on_one_line, print_json, say
+from edge_wbc.cli.common import aligned, as_json_option, one_line, print_json, say
 from edge_wbc.cli.place import place_option
 from edge_wbc.cli.sessions_review import differential_record, review_lines, review_record, review_word
 
@@ -117,7 +117,7 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
             one.prediction.label,
             f"{one.prediction.probability:.3f}",
             str(one.frame.index),
-            on_one_line(one.frame.origin),
+            one_line(one.frame.origin),
             moved.get(one.number, ""),
         )
         for one in recorded.cells
@@ -128,15 +128,15 @@ def show(session: str, place: Path | None, as_json: bool) -> int:
         reasons = Counter(one.reason for one in recorded.refused)
         click.echo(f"\n{len(recorded.refused)} frames refused")
         for reason, count in reasons.most_common():
-            click.echo(f"{count:>4}  {on_one_line(reason)}")
+            click.echo(f"{count:>4}  {one_line(reason)}")
     click.echo()
     for line in (*_words(recorded.head, review.label), *review_lines(review)):
-        click.echo(line)
+        click.echo(one_line(line))
     differential_table(recorded.differential, "Preliminary differential, the network's" if reviewed else "Differential")
     if reviewed:
         differential_table(review.verified, "Verified differential")
         for pile, count in review.unexplained.items():
-            click.echo(f"{count} cells are {pile}, and nobody said why they stay so")
+            click.echo(f"{count} cell{'s are' if count > 1 else ' is'} {pile}, and nobody has said why they stay so")
     return 3 if trouble else 0
 
 
@@ -175,7 +175,7 @@ def _words(head: Head, label: str) -> list[str]:
     lines = [f"session {session.session_id}: {label}".rstrip(": ")]
     lines += [f"note: {note}" for note in head.notes]
     lines.append(
-        f"{on_one_line(session.source)} in {session.mode} mode, {session.model} on {session.engine}, "
+        f"{one_line(session.source)} in {session.mode} mode, {session.model} on {session.engine}, "
         f"edge-wbc {session.version}"
     )
     ended = head.ended_utc or "nothing counted"

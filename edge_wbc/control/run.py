@@ -37,8 +37,9 @@ other can change places where they were 0.1 apart, which `bench prove` takes for
 that is 0 but for the last bits."""
 LATENCY = Figure("p50_ms", "latency", "ms", 2, 0.0, 0.25, below=False)
 """Median of one crop's call. The limits are at least a quarter of the mean wide: clocks alone move it by a tenth. A
-computer that is busy with something else is outside, and meant to be. The 99th percentile is charted without limits:
-from run to run it doubles."""
+computer that is busy with something else is outside, and meant to be."""
+P99 = Figure("p99_ms", "latency, 99th percentile", "ms", 2, 0.0)
+"""Charted without limits: from run to run it doubles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from edge_wbc.control.known import choice
 from edge_wbc.control.limits import ENOUGH, SETTLED, Figure, Limits, limits
-from edge_wbc.control.run import LATENCY, Run, figures, runs
+from edge_wbc.control.run import P99, Run, figures, runs
 from edge_wbc.control.run import inside as inside_runs
 from edge_wbc.control.slides import FIGURES, Slide, slides, waiting
 from edge_wbc.control.slides import inside as inside_slides
@@ -51,7 +51,10 @@ def _of_runs(group: Sequence[Run], all_runs: Sequence[Run]) -> dict[str, Any]:
         "set_sha256": newest.set_sha256,
         "count": len(group),
         "outside": sum(bool(one.outside) for one in group),
-        "charts": [_chart(one, limits(one, inside_runs(one, newest, all_runs))) for one in figures(newest)],
+        "charts": [
+            *(_chart(one, limits(one, inside_runs(one, newest, all_runs))) for one in figures(newest)),
+            {**_chart(P99, None), "judged": False},
+        ],
         "points": [one.record() for one in group[-MOST_POINTS:]],
     }
 
@@ -76,6 +79,6 @@ def _chart(figure: Figure, found: Limits | None) -> dict[str, Any]:
         "digits": figure.digits,
         "floor": figure.floor,
         "ceiling": figure.ceiling,
-        "beside": "p99_ms" if figure is LATENCY else None,
+        "judged": True,
         "limits": None if found is None else found._asdict(),
     }

@@ -9,13 +9,23 @@ from types import MappingProxyType
 from edge_wbc.errors import UsageError
 from edge_wbc.files import write_whole
 from edge_wbc.report.content import Report
+from edge_wbc.report.gather import content
 from edge_wbc.report.html import page
 from edge_wbc.report.pdf import pdf
 from edge_wbc.report.tables import as_csv, as_json
+from edge_wbc.review.review import Review
 
 FORMS: Mapping[str, Callable[[Report], bytes]] = MappingProxyType(
     {".html": lambda report: page(report).encode(), ".pdf": pdf, ".csv": as_csv, ".json": as_json}
 )
+
+
+def report_of(review: Review) -> Report:
+    """With what quality control and blind readers have to say.
+
+    :raises SessionError: the session can't be read.
+    """
+    return content(review)
 
 
 def form_of(path: Path) -> Callable[[Report], bytes]:

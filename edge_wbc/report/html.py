@@ -99,7 +99,7 @@ def _table(report: Report) -> str:
         '<div class="wide" tabindex="0" role="region" aria-label="Differential"><table class="differential"><thead>'
         f'<tr><td></td><th scope="colgroup" colspan="3" class="first">{verified_title(report)}</th>'
         '<th scope="colgroup" colspan="3" class="first">Preliminary (the network)</th><td></td></tr>'
-        f'<tr><th scope="col">class</th>{columns}{columns}<th scope="col" class="shown">some of them</th></tr></thead>'
+        f'<tr><th scope="col">class</th>{columns}{columns}<th scope="col" class="shown">examples</th></tr></thead>'
         f"<tbody>{lines}</tbody><tfoot>{below}</tfoot></table></div>"
     )
 

@@ -115,7 +115,7 @@ def _heads(sheet: Sheet, report: Report) -> None:
         for width, title in zip(_COLUMNS, ("cells", "%", "95 % interval"), strict=True):
             sheet.text(x, title, width, SMALL, colour=DIM, align="R", y=sheet.y)
             x += width
-    sheet.text(LEFT + _CLASS + 2 * three + 2, "some of them", 40, SMALL, colour=DIM, y=sheet.y)
+    sheet.text(LEFT + _CLASS + 2 * three + 2, "examples", 40, SMALL, colour=DIM, y=sheet.y)
     sheet.y += line_height(SMALL) + 0.5
     sheet.rule(width=0.4, colour=INK)
 

@@ -50,6 +50,7 @@ class Sheet:
         self._known = {style: frozenset(self._document.fonts[f"sans{style}"].cmap) for style in ("", "B")}
         self.missed = False
         """Whether the code point of a character stands in its place."""
+        self._wrapped: dict[tuple[str, float, float, bool], list[str]] = {}
         self.y = TOP
         self.new_page()
 
@@ -66,6 +67,12 @@ class Sheet:
 
     def lines(self, text: str, width: float, size: float, *, bold: bool = False) -> list[str]:
         """Text wrapped, each line as it is printed."""
+        key = text, width, size, bold
+        if key not in self._wrapped:
+            self._wrapped[key] = self._wrap(*key)
+        return self._wrapped[key]
+
+    def _wrap(self, text: str, width: float, size: float, bold: bool) -> list[str]:
         known = self._known["B" if bold else ""]
         fitting = fit(text, known)
         self.missed = self.missed or "[U+" in fitting

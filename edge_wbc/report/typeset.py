@@ -20,12 +20,19 @@ def fit(text: str, known: Container[int]) -> str:
 
     :param known: the font's code points.
     """
-    joined = _joined(unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", text)
+    for two, one in _LAM_ALEF.items():
+        text = text.replace(two, one)
+    joined = _joined(text)
     return "".join(
         one if ord(one) in known else old if ord(old) in known else code_point(old)
         for one, old in joined
         if not _invisible(one)
     )
+
+
+_LAM_ALEF = {"\u0644\u0622": "\ufef5", "\u0644\u0623": "\ufef7", "\u0644\u0625": "\ufef9", "\u0644\u0627": "\ufefb"}
+"""Two letters that are always written as one, alone or at the end: the next code point."""
 
 
 def visual(lines: Sequence[str]) -> list[str]:
@@ -68,7 +75,8 @@ def _forms() -> dict[str, _Forms]:
         form, _, letter = unicodedata.decomposition(chr(number)).partition("> ")
         if letter and " " not in letter:
             found.setdefault(chr(int(letter, 16)), {})[form.lstrip("<")] = chr(number)
-    return {letter: _Forms(**forms) for letter, forms in found.items()}
+    two = {one: _Forms(final=chr(ord(one) + 1)) for one in _LAM_ALEF.values()}
+    return two | {letter: _Forms(**forms) for letter, forms in found.items()}
 
 
 def _joined(text: str) -> list[tuple[str, str]]:

@@ -2,10 +2,10 @@
 
 Cohen's κ = (p − e) / (1 − e), where p is the share of cells on which both agree and e the share on which they would if
 each used the classes as often as here, but without looking (Cohen, Educational and Psychological Measurement 20:37,
-1960, equation 1). Cohen takes e as known and p as a binomial share (ibid., equation 7); so does the interval here, but
-with the exact ends for p (Clopper and Pearson, Biometrika 26:404, 1934) in place of ±1.96 standard errors, which say ±0
-where all cells agree. In the tests' simulation (27 tables, 20 to 200 cells) it held the true κ in 95 to 100 of 100; the
-usual large-sample interval (Fleiss, Cohen and Everitt, Psychological Bulletin 72:323, 1969) in as few as 14.
+1960). Cohen's standard error takes e as known and p as a binomial share; so does the interval here, but with the exact
+ends for p (Clopper and Pearson, Biometrika 26:404, 1934) in place of ±1.96 standard errors, which are 0 where all cells
+agree. Of simulated readings of 20 and of 100 cells it holds the true κ in 95 of 100 at least; of some of 20 cells the
+interval for large samples (Fleiss, Cohen and Everitt, Psychological Bulletin 72:323, 1969) does in fewer than 75.
 """
 
 from __future__ import annotations

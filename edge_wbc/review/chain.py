@@ -25,7 +25,7 @@ FORMAT = 1
 """Written to ``user_version``; a file with a larger number is from a newer version."""
 APPLICATION_ID = 0x45574252
 """``EWBR``."""
-PATIENCE_MS = 5000
+PATIENCE_S = 5.0
 """How long a decision waits for others that are just being written, before the person is told to try again."""
 _TABLE = "CREATE TABLE rows (number INTEGER PRIMARY KEY, text TEXT NOT NULL, hash TEXT NOT NULL)"
 
@@ -114,12 +114,11 @@ def appending(folder: Path, after: Row | None) -> Iterator[Appending]:
     """
     path = folder / FILE
     try:
-        connection = connect(path, new=True)
+        connection = connect(path, new=True, patience_s=PATIENCE_S)
         try:
             # EXTRA: after a commit the folder too is on the disk, where the journal is no longer. A loss of power then
             # costs no decision that was told as saved.
             connection.execute("PRAGMA synchronous=EXTRA")
-            connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 _make_or_check(connection, path)
@@ -236,9 +235,8 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection | None]:
         yield None
         return
     try:
-        connection = connect(path)
+        connection = connect(path, patience_s=PATIENCE_S)
         try:
-            connection.execute(f"PRAGMA busy_timeout={PATIENCE_MS}")
             made = _has_tables(connection)
             if made:
                 _check(connection, path)

@@ -137,7 +137,7 @@ def _check_signable(review: Review) -> None:
     if review.running:
         raise Refused(f"session {review.folder.name} is running; end it first")
     for pile, left in review.unexplained.items():
-        raise Refused(f"{left} cells are {pile}; give each a class, or say why they stay so")
+        raise Refused(f"{left} cell{'s are' if left > 1 else ' is'} {pile}; give each a class, or say why they stay so")
 
 
 def amend(review: Review, who: str, why: str) -> Row:

@@ -23,6 +23,8 @@ from types import MappingProxyType
 from edge_wbc.errors import SessionError
 from edge_wbc.review.chain import FILE, Row, first_hash, rows
 
+KINDS = ("moved", "undone", "explained", "labelled", "signed", "amended", "read")
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:

@@ -15,7 +15,7 @@ from typing import Any
 
 from edge_wbc.errors import SessionError, UsageError
 from edge_wbc.review.chain import Row, Written, broken, first_hash, read_row, written
-from edge_wbc.review.decisions import Signature
+from edge_wbc.review.decisions import KINDS, Signature
 from edge_wbc.review.recorded import DIGESTS, crops_gone, digests
 from edge_wbc.review.review import NOT_CLASSED, Review
 
@@ -105,6 +105,8 @@ def _replay(folder: Path, rows: Sequence[Row], found: _Found) -> tuple[Signature
     for row in rows:
         try:
             found.findings += [f"row {row.number} {why}" for why in _impossible(review, row)]
+            if row.kind not in KINDS:
+                found.notes.append(f"row {row.number} was {row.kind}, of which this version knows nothing")
             review.take((row,))
         except (SessionError, KeyError, TypeError, ValueError, AttributeError):
             found.findings.append(f"row {row.number} says nothing that can be {row.kind}")
@@ -158,6 +160,6 @@ def _look_for(wanted: str, chain: Sequence[Written], folder: Path, found: _Found
     hashes = [first_hash(folder), *(one.hash for one in chain)]
     at = next((place for place, one in enumerate(hashes) if one.startswith(wanted)), None)
     if at is None:
-        found.findings.append(f"no row has the hash {wanted}: the chain was written anew or cut off since the report")
+        found.findings.append(f"no row has the hash {wanted}: the chain was written anew or cut off since")
     elif more := len(chain) - at:
-        found.notes.append(f"the head {wanted[:FEWEST_DIGITS]}… is that of row {at}; {more} rows were appended since")
+        found.notes.append(f"the head {wanted[:FEWEST_DIGITS]}… is that of row {at}; rows were appended since: {more}")

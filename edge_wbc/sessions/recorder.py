@@ -72,6 +72,7 @@ class Recorder:
         self._cells: list[CountedCell] = []
         self._refused: list[Refused] = []
         self._frames = 0
+        self._relabelled = False
         self._due = math.inf
         self._closing = False
         self._end: Summary | None = None
@@ -120,6 +121,13 @@ class Recorder:
                 keep(self.folder, *seen)
             except OSError as error:
                 self._mosaic_failed = said(error)
+
+    def label(self, text: str) -> None:
+        """Say what the session is of, before it begins or while it runs; from any thread."""
+        with self._changed:
+            self._circumstances["label"] = text
+            self._relabelled, self._due = True, min(self._due, time.monotonic() + COMMIT_S)
+            self._changed.notify_all()
 
     def close(self) -> None:
         if self._thread.ident is not None:
@@ -200,9 +208,13 @@ class Recorder:
             refused, self._refused = self._refused, []
             frames, self._frames = self._frames, 0
             closing, self._due = self._closing, math.inf
+            label = self._circumstances["label"] if self._relabelled and self._connection is not None else None
+            self._relabelled = False
             self._changed.notify_all()
         if cells or refused or frames or (closing and self._connection is not None):
             self._transact(cells, refused, frames, self._end if closing else None)
+        if label is not None and self._connection is not None:
+            self._connection.execute("UPDATE session SET label = ?", (text_for(label),))
         if self._since_look >= LOOK_BYTES:
             self._look_for_room()
         return not closing

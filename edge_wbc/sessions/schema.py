@@ -100,16 +100,17 @@ def reading(path: Path) -> Iterator[None]:
         raise SessionError(f"{path}: {words}; {advice}") from None
 
 
-def connect(path: Path, *, new: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, new: bool = False, patience_s: float = PATIENCE_S) -> sqlite3.Connection:
     """Open a database for any thread, statements committed one by one unless a transaction is begun.
 
     To write even where only reading is meant: what a kill has left half done is then put right. Where the file can't be
     written SQLite opens it to read.
 
+    :param patience_s: how long every statement waits for another program that has it locked.
     :raises sqlite3.Error: it can't be opened.
     """
     uri = f"{path.absolute().as_uri()}?mode={'rwc' if new else 'rw'}"
-    connection = sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=patience_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous=FULL")
     except BaseException:

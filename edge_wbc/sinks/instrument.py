@@ -105,6 +105,8 @@ class InstrumentSink:
         counters = asdict(self._link.counters)
         if self._outbox is not None:
             counters["outbox"] = str(self._outbox)
+        if (trouble := self._link.trouble) is not None:
+            counters["trouble"] = str(trouble)
         if counters["in_doubt"]:
             counters["notices"] = [
                 f"{self._port}: {counters['in_doubt']} results may have taken effect twice or not at all, because the "

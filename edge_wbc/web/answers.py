@@ -54,6 +54,8 @@ class Answer:
         if message["type"] == "http.response.start":
             self.begun = True
             headers = MutableHeaders(scope=message)
+            if self._scope["path"].startswith("/static/"):
+                headers.setdefault("Cache-Control", "no-cache")
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             if self._secure:

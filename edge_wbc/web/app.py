@@ -14,7 +14,7 @@ from edge_wbc import RESEARCH_USE, __version__
 from edge_wbc.errors import EdgeWbcError, OutputFailed
 from edge_wbc.review.decide import Conflict, Refused
 from edge_wbc.uri import load
-from edge_wbc.web.refusals import refused, unreadable
+from edge_wbc.web.refusals import failed, refused, unreadable
 from edge_wbc.web.review_view import told_of
 from edge_wbc.web.site import Site, Unknown
 
@@ -28,6 +28,8 @@ ROUTES = (
     "edge_wbc.web.report_api:router",
     "edge_wbc.web.control_api:router",
     "edge_wbc.web.control_api:page",
+    "edge_wbc.web.live_api:router",
+    "edge_wbc.web.live_pages:router",
 )
 """``module:router`` of each part."""
 STATUSES = {Unknown: 404, Refused: 409, OutputFailed: 507}
@@ -51,6 +53,7 @@ def make_app(site: Site) -> FastAPI:
     app.add_exception_handler(EdgeWbcError, _told)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(RequestValidationError, unreadable)
+    app.add_exception_handler(Exception, failed)
     return app
 
 

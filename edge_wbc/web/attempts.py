@@ -24,7 +24,7 @@ NAME = Rate(5, 20.0)
 """4,320 guesses a day of one name."""
 ADDRESS = Rate(10, 6.0)
 ALL = Rate(20, 1.0)
-"""Comparing a password takes some 0.15 s of a core: a flood of log-ins from everywhere takes a seventh of one."""
+"""Comparing a password takes some 0.16 s of a core: a flood of log-ins from everywhere takes a sixth of one."""
 
 
 class Buckets:

@@ -13,7 +13,8 @@ LARGEST_BODY = 65_536
 LARGER_BODIES = (("/api/sessions/", 1_000_000),)
 """Beginnings of paths that take more: all of 10,000 cells are moved at once in some 300 kB."""
 BODY_S = 20.0
-"""From a request's head to the end of its body."""
+"""From a request's head to the end of its body, besides what the largest takes at the rate of a bad network."""
+SLOWEST_BYTES_S = 10_000.0
 
 
 def limit_of(path: str) -> int:
@@ -45,7 +46,7 @@ async def whole(receive: Receive, headers: Headers, limit: int) -> bytes:
             more = message.get("more_body", False)
 
     try:
-        await asyncio.wait_for(read(), BODY_S)
+        await asyncio.wait_for(read(), BODY_S + limit / SLOWEST_BYTES_S)
     except asyncio.TimeoutError:
         raise Refused(408, "the request came too slowly", connection="close") from None
     return bytes(body)

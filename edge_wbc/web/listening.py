@@ -96,10 +96,9 @@ def tls(serving: Serving) -> ssl.SSLContext | None:
             raise InputRefused(f"{file}: {reason(error)}; name a file in PEM that this account may read") from None
     try:
         context.load_cert_chain(serving.certificate, serving.key, lambda: "")
-    except (OSError, ValueError) as error:
-        words = (getattr(error, "reason", None) or str(error) or "unusable").lower().replace("_", " ")
+    except (OSError, ValueError):  # OpenSSL's own words help nobody
         raise InputRefused(
-            f"{serving.certificate}: no certificate with its key ({words}); give both in PEM, the key open"
+            f"{serving.certificate}: no certificate in PEM, or its key does not fit or has a password; give both open"
         ) from None
     return context
 

@@ -14,6 +14,11 @@ LINES = {404: "there is no such page", 405: "this address takes no such request"
 """In place of what Starlette says."""
 
 
+async def failed(request: Request, error: Exception) -> Response:
+    """What nobody thought of is for the guard, which says it where edge-wbc was started, and answers."""
+    raise error
+
+
 async def refused(request: Request, error: Exception) -> Response:
     """Of an `HTTPException`."""
     assert isinstance(error, HTTPException)

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from edge_wbc.errors import SessionError
 from edge_wbc.report.content import Report
-from edge_wbc.report.gather import content
+from edge_wbc.report.forms import report_of
 from edge_wbc.report.html import page, policy
 from edge_wbc.report.pdf import pdf
 from edge_wbc.report.tables import as_csv, as_json
@@ -26,6 +26,9 @@ router = APIRouter(
     },
 )
 
+_NOT_KEPT = {"Cache-Control": "no-store"}
+"""Crops and labels may be personal data."""
+
 
 def _answers(kind: str) -> dict[int | str, dict[str, object]]:
     return {200: {"content": {kind: {}}, "description": "the report"}}
@@ -37,7 +40,8 @@ def report_page(session_id: str, request: Request, user: Viewer) -> HTMLResponse
     report = _report(session_id, request)
     links = {"Back to the cells": f"../{quote(session_id)}"}
     links |= {form: f"report.{form.lower()}" for form in ("PDF", "CSV", "JSON")}
-    return HTMLResponse(page(report, links), headers={"Content-Security-Policy": f"{policy()}; frame-ancestors 'none'"})
+    headers = {"Content-Security-Policy": f"{policy()}; frame-ancestors 'none'", **_NOT_KEPT}
+    return HTMLResponse(page(report, links), headers=headers)
 
 
 @router.get("/report.pdf", response_class=Response, responses=_answers("application/pdf"))
@@ -65,11 +69,11 @@ def _report(session_id: str, request: Request) -> Report:
     except SessionError as error:
         raise HTTPException(404, str(error)) from None
     with site.review(session_id) as review:
-        return content(review)
+        return report_of(review)
 
 
 def _file(data: bytes, kind: str, disposition: str) -> Response:
-    return Response(data, media_type=kind, headers={"Content-Disposition": disposition})
+    return Response(data, media_type=kind, headers={"Content-Disposition": disposition, **_NOT_KEPT})
 
 
 def _named(session_id: str) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from edge_wbc.errors import SessionError
-from edge_wbc.sessions.archive import Head, heads
+from edge_wbc.sessions.archive import Head, head
+from edge_wbc.sessions.schema import folders, running
 from edge_wbc.web.access import Viewer
 from edge_wbc.web.site import site_of
 from edge_wbc.web.standing import standing
@@ -15,14 +16,17 @@ from edge_wbc.web.standing import standing
 router = APIRouter(prefix="/api/sessions")
 
 
-@router.get("")
+@router.get("", responses={401: {"description": "Nobody has logged in"}})
 def sessions(request: Request, user: Viewer) -> dict[str, Any]:
     """Every session, newest first, and what is wrong with those that can't be read."""
-    found = list(heads(site_of(request).place))
-    return {
-        "sessions": [_head(one) for one in reversed(found) if isinstance(one, Head)],
-        "unreadable": [str(one) for one in found if isinstance(one, SessionError)],
-    }
+    sessions, unreadable = [], []
+    for folder in reversed(folders(site_of(request).place)):
+        try:
+            sessions.append(_head(head(folder)))
+        except SessionError as error:
+            if not running(folder):  # it has only begun
+                unreadable.append(str(error))
+    return {"sessions": sessions, "unreadable": unreadable}
 
 
 def _head(head: Head) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from fastapi import Request
 from edge_wbc.errors import SessionError
 from edge_wbc.review.review import Review
 from edge_wbc.sessions.schema import folders
+from edge_wbc.web.live import Live
 
 MOST_OPEN = 8
 """Reviews kept in memory: one of 10,000 cells takes some 10 MB."""
@@ -35,6 +36,8 @@ class Site:
 
     place: Path
     """Where sessions are recorded."""
+    live: Live | None = None
+    """The session that runs beside the pages, if they were started with one."""
     _reviews: OrderedDict[str, _Opened] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

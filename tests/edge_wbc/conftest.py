@@ -23,6 +23,7 @@ from edge_wbc.types import (
     Sighting,
     Summary,
 )
+from tests.recorded import record, recorder_of, results  # noqa: F401  fixtures
 
 ORIGIN = "smear://?seed=1"
 

@@ -7,6 +7,16 @@ const place = (id) => document.getElementById(id);
 const chosen = { runs: 0, sessions: 0 };
 let found;
 
+// Points that are outside, as lines; the newest first, what is older than some is only counted.
+function flags(points, named) {
+  const outside = points.filter((one) => Object.keys(one.outside).length).reverse();
+  const lines = outside.slice(0, MOST_FLAGS).map((one) =>
+    element("p", { class: "outside" }, `▲ ${named(one)} was outside: ${Object.values(one.outside).join("; ")}.`),
+  );
+  if (outside.length > MOST_FLAGS) lines.push(element("p", {}, `${outside.length - MOST_FLAGS} earlier ones were outside too; see the tables.`));
+  return lines;
+}
+
 // What is outside, and what is under way.
 function state() {
   const lines = [];
@@ -14,16 +24,11 @@ function state() {
   if (!group) lines.push(element("p", {}, "No run yet."));
   else {
     const newest = group.points[group.points.length - 1];
-    const said = Object.values(newest.outside);
-    const outside = element("p", { class: said.length ? "outside" : "" });
-    outside.append(`Newest run, ${minute(newest.at_utc)} UTC: ${said.length ? `▲ outside its limits: ${said.join("; ")}` : "within its limits"}.`);
-    lines.push(outside);
-    const earlier = group.points.slice(0, -1).filter((one) => Object.keys(one.outside).length).reverse();
-    for (const one of earlier.slice(0, MOST_FLAGS)) {
-      lines.push(element("p", {}, `▲ Run ${one.number}, ${minute(one.at_utc)} UTC, was outside: ${Object.values(one.outside).join("; ")}.`));
-    }
-    if (earlier.length > MOST_FLAGS) lines.push(element("p", {}, `${earlier.length - MOST_FLAGS} earlier runs were outside too; see the tables.`));
+    const said = Object.keys(newest.outside).length ? "▲ outside its limits" : "within its limits";
+    lines.push(element("p", {}, element("strong", {}, `Newest run, ${minute(newest.at_utc)} UTC: ${said}.`)));
+    lines.push(...flags(group.points, (one) => `Run ${one.number}, ${minute(one.at_utc)} UTC,`));
   }
+  for (const one of found.sessions) lines.push(...flags(one.points, ({ session_id: id }) => `Session ${id}`));
   if (found.waiting) lines.push(element("p", {}, `${found.waiting} finished sessions are taken in with the next run.`));
   for (const line of found.trouble) lines.push(element("p", { class: "outside" }, line));
   if (found.running) lines.push(element("p", {}, "A run is under way."));

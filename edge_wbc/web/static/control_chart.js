@@ -79,7 +79,7 @@ function picture(chart, points, when, name) {
     const width = Math.max(200, svg.clientWidth || 340);
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    const values = shown.flatMap(({ point }) => [point[chart.name], ...(chart.beside ? [point[chart.beside]] : [])]);
+    const values = shown.map(({ point }) => point[chart.name]);
     if (!values.length) return;
     const [least, greatest] = span(chart, values);
     const across = (at) =>
@@ -98,9 +98,9 @@ function picture(chart, points, when, name) {
     }
     for (const [kind, called, value] of levels(chart)) {
       svg.append(line(kind, [[LEFT, up(value)], [width - RIGHT, up(value)]]));
-      if (kind !== "mean") svg.append(drawn("text", { x: width - RIGHT, y: up(value) - 4, "text-anchor": "end" }, called));
+      const y = up(value) + (called === "lower limit" ? 13 : -4);
+      if (kind !== "mean") svg.append(drawn("text", { x: width - RIGHT, y, "text-anchor": "end" }, called));
     }
-    if (chart.beside) svg.append(line("beside", shown.map(({ point, at }) => [across(at), up(point[chart.beside])])));
     svg.append(line("trend", shown.map(({ point, at }) => [across(at), up(point[chart.name])])));
     for (const { point, at } of shown) {
       const value = point[chart.name];
@@ -131,9 +131,11 @@ function legend(chart, { enough, settled }) {
   if (chart.ceiling !== null) said.push(`fixed ceiling ${words(chart, chart.ceiling)}`);
   if (limits) {
     const ends = [limits.low, limits.high].filter((value) => value !== null).map((value) => words(chart, value));
-    said.push(`mean ${words(chart, limits.mean)}, limits ${ends.join(" and ")} by ${limits.values} of ${settled} values`);
-  } else if (chart.ceiling === null) said.push(`not enough values for limits yet: they need ${enough}`);
-  if (chart.beside) said.push("dotted: 99th percentile");
+    const out = limits.left_out ? `, ${limits.left_out} far out left aside` : "";
+    const made = limits.values < settled ? `${limits.values} values, narrower with ${settled}` : `the first ${settled} values`;
+    said.push(`mean ${words(chart, limits.mean)}, ${ends.length > 1 ? "limits" : "limit"} ${ends.join(" and ")}, made by ${made}${out}`);
+  } else if (!chart.judged) said.push("no limits");
+  else if (chart.ceiling === null) said.push(`not enough values for limits yet: they need ${enough}`);
   return `${said.join("; ")}.`;
 }
 
@@ -142,12 +144,11 @@ export function chartOf(chart, points, { who, when, what, ...rules }) {
   const outside = points.filter((point) => point.outside[chart.name]);
   const newest = points[points.length - 1];
   const name = `${chart.title} of ${points.length} ${what}, newest ${words(chart, newest[chart.name])}, ${outside.length} outside the limits`;
-  const head = [who, "UTC", chart.title, ...(chart.beside ? ["p99"] : []), "Outside"];
+  const head = [who, "UTC", chart.title, "Outside"];
   const rows = [...points].reverse().map((point) => [
     String(point[who === "Run" ? "number" : "session_id"]),
     minute(point[when]),
     words(chart, point[chart.name]),
-    ...(chart.beside ? [words(chart, point[chart.beside])] : []),
     point.outside[chart.name] || "",
   ]);
   return element(

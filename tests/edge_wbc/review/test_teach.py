@@ -20,13 +20,13 @@ from edge_wbc.review.lessons import Lessons, lessons, read_list
 from edge_wbc.review.review import NOT_CLASSED, Review
 from edge_wbc.sessions.schema import DATABASE
 from tests.conftest import Done
-from tests.edge_wbc.sessions.conftest import crop_of, record, recorder_of, results  # noqa: F401
+from tests.recorded import crop_of
 
 OTHER = "20260102T000000Z-def456"
 
 
 @pytest.fixture
-def signed(record: Callable[..., Path]) -> Callable[..., Review]:  # noqa: F811
+def signed(record: Callable[..., Path]) -> Callable[..., Review]:
     """A session of five cells: 1 moved to monocyte by ann, 2 not classed, 3 unidentified and explained; bob signs."""
 
     def make(*name: str, label: str = "") -> Review:
@@ -159,7 +159,7 @@ def test_a_session_that_was_changed_after_it_was_signed_teaches_nothing(signed: 
         lessons(review)
 
 
-def test_a_cell_without_a_crop_stays_out_and_is_counted(record: Callable[..., Path], folder: Path) -> None:  # noqa: F811
+def test_a_cell_without_a_crop_stays_out_and_is_counted(record: Callable[..., Path], folder: Path) -> None:
     folder = record()
     with closing(sqlite3.connect(folder / DATABASE)) as connection, connection:
         connection.execute("DELETE FROM crops WHERE cell = 4")
@@ -245,7 +245,7 @@ def test_the_command_tells_what_was_taught_and_what_to_type_next(
 
 def test_one_unsigned_session_among_others_is_refused_before_anything_is_written(
     signed: Any,
-    record: Callable[..., Path],  # noqa: F811
+    record: Callable[..., Path],
     command: Callable[..., Done],
     tmp_path: Path,
 ) -> None:

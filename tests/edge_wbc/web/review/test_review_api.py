@@ -19,10 +19,8 @@ from edge_wbc.sessions.mosaic import CELLS, PICTURE
 from edge_wbc.sessions.schema import lock
 from edge_wbc.types import Pixels, Sighting
 from edge_wbc.web import field
-from tests.edge_wbc.sessions.conftest import crop_of
-from tests.edge_wbc.web.conftest import NOBODY, Served
-
-pytest_plugins = ["tests.edge_wbc.sessions.conftest"]
+from tests.edge_wbc.web.review.conftest import NOBODY, Served
+from tests.recorded import crop_of
 
 
 @pytest.fixture
@@ -111,7 +109,7 @@ def test_undo_takes_back_ones_own(anna, bob, url):
 
 def test_signing_needs_piles_empty_or_explained_and_then_nothing_moves(anna, url, folder):
     refused = anna.post(f"{url}/sign", json={})
-    assert (refused.status_code, "1 cells are unidentified" in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, "unidentified" in refused.json()["detail"]) == (409, True)
     why = {"pile": "unidentified", "why": "smudged <b>everywhere</b>"}
     answer = anna.post(f"{url}/explanations", json=why).raise_for_status().json()
     assert answer["explained"]["unidentified"]["why"] == "smudged <b>everywhere</b>"

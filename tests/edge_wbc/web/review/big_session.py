@@ -1,4 +1,7 @@
-"""A recorded session of many cells, to be looked at: ``python -m tests.edge_wbc.web.big_session PLACE [CELLS]``."""
+"""A recorded session of many cells, to be looked at.
+
+python -m tests.edge_wbc.web.review.big_session PLACE [CELLS]
+"""
 
 from __future__ import annotations
 

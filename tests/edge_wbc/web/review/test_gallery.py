@@ -12,9 +12,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
 
 from edge_wbc.review.decisions import decisions
-from tests.edge_wbc.web import big_session
 from tests.edge_wbc.web.browser import DESKTOP, PHONE, launched, needs_chromium, watched
-from tests.edge_wbc.web.conftest import Served, serving
+from tests.edge_wbc.web.review import big_session
+from tests.edge_wbc.web.review.conftest import Served, serving
 
 pytestmark = needs_chromium
 CELLS = 120
