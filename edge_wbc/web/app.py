@@ -63,4 +63,4 @@ async def _told(request: Request, error: Exception) -> Response:
         by = {number: told_of(row) for number, row in error.rows.items()}
         return JSONResponse({"detail": str(error), "cells": dict(error.cells), "by": by}, 409)
     found = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), 422)
-    return JSONResponse({"detail": str(error)}, found)
+    return await refused(request, HTTPException(found, str(error)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path as Files
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -12,6 +13,9 @@ from edge_wbc.web.access import Viewer
 from edge_wbc.web.pages import shown
 from edge_wbc.web.site import site_of
 
+_STATIC = Files(__file__).with_name("static")
+PARTS = ("api.js", *sorted(path.name for path in _STATIC.glob("review*.js")))
+"""Modules of the page: asked for at once, not each when another has come that needs it."""
 router = APIRouter(include_in_schema=False)
 
 
@@ -20,4 +24,4 @@ def review(
     request: Request, user: Viewer, session_id: Annotated[str, Path(max_length=100)], blind: bool = False
 ) -> HTMLResponse:
     name = site_of(request).folder(session_id).name
-    return shown(request, "review.html", user, session_id=name, blind=blind, most_text=MOST_TEXT)
+    return shown(request, "review.html", user, session_id=name, blind=blind, most_text=MOST_TEXT, parts=PARTS)

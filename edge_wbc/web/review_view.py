@@ -70,7 +70,7 @@ def whole(review: Review, reader: str | None) -> dict[str, Any]:
 
 def changes(review: Review, after: int, after_cell: int, reader: str | None) -> dict[str, Any]:
     """What a page that knows the chain up to row ``after``, and the cells up to ``after_cell``, does not know yet."""
-    news = [row for row in review.rows[after:] if reader is None or row.who == reader or "cells" not in row.body]
+    news = [row for row in review.rows[after:] if reader is None or row.who == reader]
     added = [one for one in review.cells.values() if one.number > after_cell] if after_cell < len(review.cells) else []
     found = _state(review, reader) | {"news": [_news(row) for row in news]}
     if reader is not None:

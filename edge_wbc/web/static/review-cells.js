@@ -92,7 +92,7 @@ export class Cells {
   label(number) {
     const cell = this.cells.get(number);
     const parts = [`cell ${number}`, this.nameOf(number) ?? "not read"];
-    if (!this.blind && !cell.row) parts.push(`${Math.round(100 * cell.probability)} %`);
+    if (!this.blind) parts.push(`${Math.round(100 * cell.probability)} %`);
     if (cell.who && !this.blind) parts.push(`moved by ${cell.who}`);
     if (cell.waits) parts.push("not saved yet");
     return parts.join(", ").replaceAll("_", " ");

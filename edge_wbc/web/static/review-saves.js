@@ -10,6 +10,7 @@ export class Saves {
   constructor(url, cells, answer, heard) {
     Object.assign(this, { url, cells, heard, jobs: [], failed: [], last: answer.row, running: false, lost: false });
     setInterval(() => this.poll(), POLL_MS);
+    document.addEventListener("visibilitychange", () => this.poll());
   }
 
   known() {

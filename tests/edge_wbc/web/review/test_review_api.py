@@ -385,6 +385,13 @@ def test_what_can_not_be_written_is_not_saved_and_says_so(anna, url, folder, mon
     assert classes(anna, url)[1] == "neutrophil"
 
 
+def test_a_person_who_follows_a_wrong_address_gets_a_page(anna):
+    answer = anna.get("/sessions/none", headers={"Accept": "text/html"})
+    assert answer.status_code == 404
+    assert "no such session" in answer.text
+    assert "<h1" in answer.text
+
+
 def test_the_page_has_no_script_or_style_of_its_own(anna, folder):
     page = anna.get(f"/sessions/{folder.name}").raise_for_status().text
     assert "<style" not in page
