@@ -60,7 +60,7 @@ def run(request: Request, user: Reviewer) -> dict[str, Any]:
         raise HTTPException(409, str(error)) from None
 
 
-@router.post("/set", responses=_CHANGES)
+@router.post("/set", responses={**_CHANGES, 404: {"description": "No such session"}})
 def choose_set(request: Request, user: Administrator, chosen: Chosen) -> dict[str, Any]:
     """Lock the cells of a signed session as the known ones, or the golden crops; limits and drift begin anew."""
     site = site_of(request)
