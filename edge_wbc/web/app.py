@@ -15,7 +15,7 @@ from edge_wbc.uri import load
 from edge_wbc.web.site import Site
 
 STATIC = Path(__file__).with_name("static")
-ROUTES = ("edge_wbc.web.pages:router", "edge_wbc.web.sessions_api:router")
+ROUTES = ("edge_wbc.web.pages:router", "edge_wbc.web.sessions_api:router", "edge_wbc.web.teach_api:router")
 """``module:router`` of each part."""
 
 
