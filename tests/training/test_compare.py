@@ -48,7 +48,7 @@ def test_cells_of_one_field_are_one_observation():
 
 def test_of_five_slides_the_slides_are_the_observations():
     before, after = [i % 8 != 0 for i in range(80)], [True] * 80  # all that is gained is on one slide of eight
-    assert compare(cells(80, slides=4), before, after).by == "group"
+    assert compare(cells(80, slides=4), before, after).by == "field"
     found = compare(cells(80, slides=8), before, after)
     assert (found.by, found.observations) == ("slide", 8)
     assert found.overall.verdict == "not distinguishable"
