@@ -1,7 +1,11 @@
-"""Sessions of the simulated microscope, recorded for real and reviewed by one who knows what is on the slide."""
+"""Sessions of the simulated microscope, recorded for real and reviewed by one who knows what is on the slide.
+
+python -m tests.reviewed PLACE MODEL SOURCE...
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -14,7 +18,7 @@ from edge_wbc.engines.base import Engine, open_engine
 from edge_wbc.manifest import load_model
 from edge_wbc.pipeline import Pipeline
 from edge_wbc.review import decide
-from edge_wbc.review.review import Review
+from edge_wbc.review.review import NOT_CLASSED, Review
 from edge_wbc.sessions.recorder import Recorder
 from edge_wbc.sources.base import open_source
 from edge_wbc.types import NOT_A_CELL, CountedCell, FrameResult, KnownCell
@@ -69,11 +73,24 @@ def _reviewed(place: Path, uri: str, engine: Engine, label: str) -> Review:
     assert outcome.error is None
     assert not outcome.failed_sinks
     review = Review(recorder.folder)
+    names = engine.model.manifest.labels.names
     wrong: dict[str, dict[int, str]] = defaultdict(dict)
     for number, one in review.cells.items():
-        if known.labels[number] != one.prediction.label:
-            wrong[known.labels[number]][number] = one.prediction.label
+        to = known.labels[number] if known.labels[number] in names else NOT_CLASSED
+        if to != one.prediction.label:
+            wrong[to][number] = one.prediction.label
     for to, cells in wrong.items():
         decide.move(review, "ann", cells, to)
+    if NOT_CLASSED in wrong:
+        decide.explain(review, "ann", NOT_CLASSED, "the model has no class for it")
     decide.sign(review, "ann")
     return review
+
+
+if __name__ == "__main__":
+    for review in reviewed(Path(sys.argv[1]), sys.argv[3:], model=sys.argv[2]):
+        cells = review.cells.values()
+        same = sum(review.class_of(one.number) == one.prediction.label for one in cells)
+        sys.stdout.write(
+            f"{review.folder.name} {len(cells)} cells, {same} as the network said {dict(review.counts())}\n"
+        )

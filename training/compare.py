@@ -5,6 +5,7 @@ Cells of one group stand or fall together, so groups are the observations; of ``
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
@@ -13,6 +14,9 @@ from edge_wbc.types import LABELS
 from training.datasets import Sample
 from training.intervals import CONFIDENCE, ENOUGH, Interval, clustered_intervals, paired_interval
 from training.show import interval_words
+
+WIDTH = 120
+"""Columns of a table where there is no terminal."""
 
 Verdict: TypeAlias = Literal["better", "not distinguishable", "worse"]
 
@@ -45,7 +49,7 @@ class Comparison:
     overall: Change
     classes: dict[str, Change]
     """Of the cells of each class that a person gave: recall."""
-    by: Literal["slide", "group"]
+    by: Literal["slide", "field", "image"]
     """What the observations are."""
     observations: int
 
@@ -82,7 +86,8 @@ def compare(samples: Sequence[Sample], before: Sequence[bool], after: Sequence[b
 
     of_classes = {name: change(chosen, 1 - (1 - CONFIDENCE) / len(classes)) for name, chosen in each.items()}
     overall = change(range(len(samples)), CONFIDENCE)
-    return Comparison(overall, of_classes, "slide" if by_slide else "group", len(set(groups)))
+    alone: Literal["field", "image"] = "field" if all(sample.is_crop for sample in samples) else "image"
+    return Comparison(overall, of_classes, "slide" if by_slide else alone, len(set(groups)))
 
 
 def record_of(found: Comparison | None) -> dict[str, Any]:
@@ -126,8 +131,8 @@ def table(found: Comparison, old: str, new: str) -> None:
     from rich.table import Table
 
     drawn = Table(title=f"{found.overall.cells} held-out cells, the same for both", caption_justify="left")
-    for column in ("class", "cells", old, "95 %", new, "95 %", "difference", "interval"):
-        drawn.add_column(column, justify="left" if column == "class" else "right")
+    for column in ("class", "cells", old, "95 %", new, "95 %", "points", "interval"):
+        drawn.add_column(column, justify="left" if column == "class" else "right", no_wrap=True)
     for name, change in {**found.classes, "all": found.overall}.items():
         difference = (change.right_after - change.right_before) / change.cells
         drawn.add_row(
@@ -143,9 +148,9 @@ def table(found: Comparison, old: str, new: str) -> None:
         )
     drawn.caption = (
         f"Whatever its certainty, the most probable class. Intervals with {found.observations} {found.by}s as "
-        "observations; the differences of the classes, in points, are wider for there being several."
+        "observations; those of the classes' differences are wider for there being several."
     )
-    Console(stderr=True).print(drawn)
+    Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH).print(drawn)
 
 
 def points(interval: Interval | None) -> str:

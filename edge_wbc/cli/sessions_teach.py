@@ -63,5 +63,6 @@ def teach(names: tuple[str, ...], folder: Path, place: Path | None, as_json: boo
     )
     if written.gone:
         say(f"{written.gone} images were taken away: a newer version of a review says otherwise")
-    say(f"{written.cells} cells in it now; next: edge-wbc train --from leukonet --data {quote(str(folder))}")
+    model = given[-1].head.session.model.split()[0].removesuffix("-int8").removesuffix("-fp16")
+    say(f"{written.cells} cells in it now; next: edge-wbc train --from {model} --data {quote(str(folder))}")
     return 0

@@ -30,6 +30,7 @@ ROUTES = (
     "edge_wbc.web.control_api:page",
     "edge_wbc.web.live_api:router",
     "edge_wbc.web.live_pages:router",
+    "edge_wbc.web.teach_api:router",
 )
 """``module:router`` of each part."""
 STATUSES = {Unknown: 404, Refused: 409, OutputFailed: 507}

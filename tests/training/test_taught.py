@@ -150,7 +150,7 @@ def test_the_old_networks_held_out_figure_is_what_it_said_at_the_microscope(
     }
     agreed = sum(said[number] == review.class_of(number) for number in review.cells)
     assert sum(held["right_before"].values()) == held["overall"]["right_before"] == agreed
-    assert held["by"] == "group"
+    assert held["by"] == "field"
     assert held["verdict"] in ("better", "not distinguishable", "worse")
     assert json.loads(json.dumps(weights.load(out)[2]["held_out"])) == held
 
@@ -282,4 +282,4 @@ def test_taught_cells_are_not_packed_and_a_graph_is_exported_from_what_they_taug
     done = command("train", "--data", mine, "--from", "leukonet", "--smoke", "--steps", 1, "--out", out)
     assert "a fifth of the fields of each class; no slide of 1 can be spared whole" in done.err
     assert command("export", out).code == 0
-    assert load_model(tmp_path / "w.onnx").manifest.training["held_out"]["by"] == "group"
+    assert load_model(tmp_path / "w.onnx").manifest.training["held_out"]["by"] == "field"

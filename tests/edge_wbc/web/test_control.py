@@ -306,5 +306,5 @@ def test_the_page_in_a_browser(browser, url, planted, unsigned_session, width, s
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.get_by_label("Session, signed").fill(unsigned_session)
         page.keyboard.press("Enter")
-        page.wait_for_function("document.getElementById('said').textContent.includes('not signed')")
+        page.locator("#said", has_text="not signed").wait_for()
         assert wrong == []

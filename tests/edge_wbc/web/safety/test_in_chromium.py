@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
-
 from tests.edge_wbc.web.safety.conftest import PASSWORD, Served
 
 CHROMIUM = shutil.which("chromium")
