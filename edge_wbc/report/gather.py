@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from edge_wbc import RESEARCH_USE, __version__
@@ -46,7 +47,7 @@ def content(review: Review, *, control: Sequence[str] | None = None, agreement: 
     return Report(
         notice=RESEARCH_USE,
         status=_status(review),
-        warnings=_warnings(head),
+        warnings=_warnings(review),
         recorded=_recorded(review),
         cells=len(review.cells),
         lines=lines,
@@ -81,8 +82,14 @@ def _status(review: Review) -> str:
     return NOT_SIGNED
 
 
-def _warnings(head: Head) -> tuple[str, ...]:
+def _warnings(review: Review) -> tuple[str, ...]:
+    head = review.recorded.head
     said = []
+    if review.signed is not None and review.signed.row.body.get("differential") != asdict(review.verified):
+        said.append(
+            "What was recorded is not what was signed: the signature is under another differential. "
+            f"See `edge-wbc sessions verify {plain(head.session.session_id)}`."
+        )
     if head.ended == RUNNING:
         said.append("The session is running: its figures will change.")
     elif head.ended == INTERRUPTED:

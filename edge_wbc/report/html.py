@@ -83,7 +83,7 @@ def _links(links: Mapping[str, str]) -> str:
 def _header(report: Report) -> str:
     recorded = report.recorded
     label = f'<p class="label"><bdi dir="auto">{escape(heading(report))}</bdi></p>' if recorded.label else ""
-    mark = "mark" if report.decided.signed else "mark open"
+    mark = "mark" if report.decided.signed and not report.warnings else "mark open"
     return (
         f"<header><div><h1>{TITLE}</h1>{label}"
         f'<p class="id">Session {_text(recorded.session_id)} · {report.cells} cells</p></div>'

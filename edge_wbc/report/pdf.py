@@ -69,7 +69,7 @@ def _header(sheet: Sheet, report: Report) -> None:
         sheet.text(LEFT, heading(report), width, 10, bold=True)
     sheet.text(LEFT, f"Session {report.recorded.session_id} · {report.cells} cells", width, SIZE, colour=DIM)
     if sheet.y > top:  # still on its first page
-        colour = GOOD if report.decided.signed else BAD
+        colour = GOOD if report.decided.signed and not report.warnings else BAD
         height = len(sheet.lines(report.status, _MARK - 4, 9, bold=True)) * line_height(9)
         if height < sheet.room:
             sheet.box(WIDTH - LEFT - _MARK, top, _MARK, height + 3, colour, 0.5)

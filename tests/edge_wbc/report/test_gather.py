@@ -176,6 +176,15 @@ def test_a_session_that_broke_off(record: Callable[..., Path]) -> None:
     assert_every_form(report)
 
 
+def test_cells_that_were_changed_after_the_signature_are_told(signed: Review) -> None:
+    assert content(Review(signed.folder)).warnings == ()
+    with sqlite3.connect(signed.folder / DATABASE) as connection:
+        connection.execute("UPDATE cells SET label = 'basophil' WHERE number = 5")
+    connection.close()
+    (warning,) = content(Review(signed.folder)).warnings
+    assert warning.startswith("What was recorded is not what was signed")
+
+
 def test_without_crops_the_report_says_why(record: Callable[..., Path]) -> None:
     report = content(Review(record(*LABELS, quota_bytes=-1)))
     assert report.crops_missing == "It was recorded without crops, as the quota was used up."
