@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from edge_wbc.control.flags import flags_for
 from edge_wbc.errors import UsageError
 from edge_wbc.files import write_whole
-from edge_wbc.report.content import Report
+from edge_wbc.report.content import Agreed, Report
 from edge_wbc.report.gather import content
 from edge_wbc.report.html import page
 from edge_wbc.report.pdf import pdf
 from edge_wbc.report.tables import as_csv, as_json
+from edge_wbc.report.text import plain
+from edge_wbc.review.agreement import Agreement, agreement
 from edge_wbc.review.review import Review
 
 FORMS: Mapping[str, Callable[[Report], bytes]] = MappingProxyType(
@@ -25,7 +28,14 @@ def report_of(review: Review) -> Report:
 
     :raises SessionError: the session can't be read.
     """
-    return content(review)
+    agreed = [_agreed(agreement(review, reader)) for reader in review.readers]
+    return content(review, control=flags_for(review.recorded.head), agreement=agreed)
+
+
+def _agreed(found: Agreement) -> Agreed:
+    it = found.overall
+    middle, low, high = (None if value is None else round(value, 2) for value in (it.kappa, it.low, it.high))
+    return Agreed(plain(found.reader), it.cells, it.agreed, middle, low, high)
 
 
 def form_of(path: Path) -> Callable[[Report], bytes]:
