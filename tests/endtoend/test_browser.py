@@ -26,8 +26,8 @@ from tests.conftest import ROOT
 from tests.edge_wbc.web.browser import DESKTOP, PHONE, launched, needs_chromium, watched
 
 pytestmark = needs_chromium
-SLIDE = "smear://?seed=11&cells=100000&path=wander&size=320x240&fps=30"
-"""A stage that wanders over cells without end, as a camera sees it."""
+SLIDE = "smear://?seed=11&cells=100000&size=320x240&fps=15"
+"""Field after field of a slide without end, as a camera sees them."""
 TARGET = 200
 SLOW_MS = 60_000
 
@@ -50,7 +50,7 @@ class Running:
 def running(tmp_path: Path) -> Iterator[Running]:
     place = tmp_path / "sessions"
     command = [sys.executable, "-m", "edge_wbc", "run", SLIDE, "--serve", "127.0.0.1:0", "--record", str(place)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert process.stderr is not None
     try:
         url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
@@ -186,6 +186,7 @@ def test_watched_ended_at_200_cells_reviewed_signed_and_read_again(window: Windo
     assert who is not None
     same_everywhere(page, session, who[1])
     page.get_by_role("link", name="Report").click()
+    page.wait_for_url("**/report")
     expect(page.locator("body")).to_contain_text(who[1])
     accessible(page)
     checked = _verify(running.place, session)
@@ -240,6 +241,7 @@ def test_on_a_phone(window: Window, running: Running) -> None:
     page.locator("#ask-do").tap()
     expect(page.locator("#about")).to_contain_text("signed by")
     page.get_by_role("link", name="Report").tap()
+    page.wait_for_url("**/report")
     fits(page)
     accessible(page)
     assert window.wrong == []
