@@ -153,12 +153,15 @@ def test_an_answer_that_goes_on_ends_with_the_login(
                 pass
 
 
-def test_a_damaged_file_of_users_lets_nobody_in_and_tells_nobody_where_it_is(shared: Served, come_in: ComeIn) -> None:
-    rita = come_in(shared, "rita")
+def test_a_damaged_file_of_users_lets_nobody_in_and_tells_nobody_where_it_is(
+    shared: Served, client: Client, come_in: ComeIn
+) -> None:
+    rita, form = come_in(shared, "rita"), {"name": "rita", "password": PASSWORD}
     shared.users.path.write_text("{")
-    for answer in (rita.get("/api/doors/who"), rita.post("/login", data={"name": "rita", "password": PASSWORD})):
-        assert answer.status_code == 503
-        assert "users.json" not in answer.text
+    for browser in (rita, client(shared)):
+        for answer in (browser.get("/api/doors/who"), browser.get("/login"), browser.post("/login", data=form)):
+            assert answer.status_code == 503
+            assert "users.json" not in answer.text
 
 
 @pytest.mark.parametrize(
