@@ -24,7 +24,7 @@ from edge_wbc.web.live_view import LiveView
 from edge_wbc.web.live_wire import Wire
 from edge_wbc.web.server import Serving, beside
 from edge_wbc.web.site import Site
-from tests.edge_wbc.web.conftest import Served
+from tests.edge_wbc.web.safety.conftest import Served
 
 DEADLINE_S = 10
 ABOUT = {"source": "here://", "live": True, "colours": {}}
@@ -315,6 +315,7 @@ def test_whoever_may_look_sees_the_session_and_only_a_reviewer_runs_it(both, com
     assert reviewer.post("/api/live/pause", json={}).json() == {"detail": "no session runs; start one first"}
     assert reviewer.post("/api/live/start", json={"label": "<b>Anna</b>", "until": 20}).json() == {"done": "start"}
     assert (played.phase, played.until, played.label) == ("running", 20, "<b>Anna</b>")
+    assert viewer.get("/api/live").json()["phase"] == "running", "not what was so before"
     assert reviewer.post("/api/live/start", json={}).status_code == 409
     assert reviewer.post("/api/live/label", json={"label": "Berta"}).json() == {"done": "label"}
     assert reviewer.post("/api/live/end", json={}).json() == {"done": "end"}
