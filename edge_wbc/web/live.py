@@ -11,14 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_wbc.web.live_wire import Wire
 
 KEPT = 4
 """Fields kept: whoever was told of one a moment ago still gets it."""
-FRESH_S = 2.0
+FRESH_S = 0.5
 """An older view is from before somebody looked."""
 ANSWER_S = 5.0
 """How long a session may take to say that it did what it was told."""
@@ -109,6 +109,8 @@ class Live:
             raise TimeoutError from None
         finally:
             self._asked.pop(number, None)
+            with self._lock:
+                self._view = replace(self._view, taken_s=-FRESH_S)  # it tells of before
 
     def _take(self, head: dict[str, Any], body: bytes) -> None:
         state, jpeg = body[: head["state_bytes"]], body[head["state_bytes"] :]

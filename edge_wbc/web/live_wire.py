@@ -27,7 +27,7 @@ class Wire:
     """One end. Any thread may send; one receives."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._sending = threading.Lock()
 
     def send(self, head: dict[str, Any], body: bytes = b"") -> bool:
@@ -35,7 +35,7 @@ class Wire:
         data = json.dumps(head, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n" + body
         try:
             with self._sending:
-                self._connection.send_bytes(data)
+                self.connection.send_bytes(data)
         except OSError:
             return False
         return True
@@ -43,7 +43,7 @@ class Wire:
     def receive(self) -> tuple[dict[str, Any], bytes] | None:
         """The next message; None when the other end is gone."""
         try:
-            data = self._connection.recv_bytes(LARGEST_BYTES)
+            data = self.connection.recv_bytes(LARGEST_BYTES)
         except (EOFError, OSError):
             return None
         head, _, body = data.partition(b"\n")
@@ -51,8 +51,8 @@ class Wire:
 
     def shut(self) -> None:
         """Let both ends see that nothing more comes, a thread that waits here too."""
-        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
+        with suppress(OSError), socket.socket(fileno=os.dup(self.connection.fileno())) as end:
             end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._connection.close()
+        self.connection.close()

@@ -19,7 +19,7 @@ const more = {
 const chip = { running: "good", paused: "busy", waiting: "busy", gone: "bad" };
 const canRun = by("start") !== null;
 const field = new Field(by("field"), by("no-field"), by("view"));
-let state = null, phase = "", lost = false, saidTimer = 0, sureTimer = 0, linkBad = false;
+let state = null, phase = "", lost = false, saidTimer = 0, sureTimer = 0, linkBad = false, held = false;
 const typed = { label: false, until: false };
 
 function announce(text) {
@@ -44,8 +44,14 @@ function showPhase() {
   by("desk").hidden = !state || state.phase === "none";
   if (!canRun) return;
   const runs = now === "running" || now === "paused";
-  by("start").disabled = !(now === "waiting" || now === "ended");
+  const startable = now === "waiting" || now === "ended";
+  const focused = document.activeElement;
+  by("start").disabled = !startable;
   by("pause").disabled = by("end").disabled = !runs;
+  if (runs && focused === by("start")) by("pause").focus();
+  if (!runs && (focused === by("pause") || focused === by("end"))) held = true;
+  if (startable && held) by("start").focus();
+  if (startable || runs) held = false;
   by("pause").firstElementChild.textContent = now === "paused" ? "Go on" : "Pause";
   by("until").readOnly = runs;
   if (!runs) unsure();

@@ -24,7 +24,7 @@ from edge_wbc.web.live_view import LiveView
 from edge_wbc.web.live_wire import Wire
 from edge_wbc.web.server import Serving, beside
 from edge_wbc.web.site import Site
-from tests.edge_wbc.web.conftest import Served
+from tests.edge_wbc.web.safety.conftest import Served
 
 DEADLINE_S = 10
 ABOUT = {"source": "here://", "live": True, "colours": {}}
@@ -206,17 +206,19 @@ def test_nobody_who_looks_no_work_and_then_the_newest_frame_once(monkeypatch: py
     made: list[int] = []
     encoded = live_view.encoded
     monkeypatch.setattr(live_view, "encoded", lambda pixels: made.append(int(pixels[0, 0, 0])) or encoded(pixels))
+    monkeypatch.setattr(live_view, "STILL_S", 0.001)
     view = LiveView(lambda: {"phase": "running"}, lambda: None)
     with viewing(view) as wire:
         for index in range(100):
             view.watch(*shown(index))
+        assert not wire.connection.poll(0.05)
         assert made == []
         view.want(now=False)
         head, body = wire.receive()  # type: ignore[misc]
         state, jpeg = json.loads(body[: head["state_bytes"]]), body[head["state_bytes"] :]
         view.watch(*shown(200))
         view.watch(*shown(201))
-        assert made == [99], "one that nobody wants"
+        assert not wire.connection.poll(0.05), "one that nobody wants"
         view.want(now=False)
         assert wire.receive()[0]["field"] == 102  # type: ignore[index]
     assert made == [99, 201]
@@ -315,6 +317,7 @@ def test_whoever_may_look_sees_the_session_and_only_a_reviewer_runs_it(both, com
     assert reviewer.post("/api/live/pause", json={}).json() == {"detail": "no session runs; start one first"}
     assert reviewer.post("/api/live/start", json={"label": "<b>Anna</b>", "until": 20}).json() == {"done": "start"}
     assert (played.phase, played.until, played.label) == ("running", 20, "<b>Anna</b>")
+    assert viewer.get("/api/live").json()["phase"] == "running", "not what was so before"
     assert reviewer.post("/api/live/start", json={}).status_code == 409
     assert reviewer.post("/api/live/label", json={"label": "Berta"}).json() == {"done": "label"}
     assert reviewer.post("/api/live/end", json={}).json() == {"done": "end"}
