@@ -60,22 +60,36 @@ def exact_interval(count: float, total: float, confidence: float = 0.95) -> tupl
 def beta_quantile(a: float, b: float, probability: float) -> float:
     """The value, 0 to 1, that a beta-distributed one stays below with this probability.
 
-    By Newton's method, between ends that close in: some 7 steps where halving takes 50.
+    By Halley's method from where a normal distribution has it, between ends that close in: some 4 steps where halving
+    takes 50.
     """
     low, high = 0.0, 1.0
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-    x = a / (a + b)
+    mean = a / (a + b)
+    x = mean + _normal_quantile(probability) * math.sqrt(mean * (1 - mean) / (a + b + 1))
+    if not low < x < high:
+        x = mean
     for _ in range(100):
         error = _beta_cdf(a, b, x) - probability
         low, high = (x, high) if error < 0 else (low, x)
         density = math.exp((a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - log_beta)
-        nearer = x - error / density if density else low
-        if not low < nearer < high:
-            nearer = (low + high) / 2
-        if abs(nearer - x) <= 1e-15 * x or not low < nearer < high:
+        step = error / density if density else math.inf
+        bend = ((a - 1) / x - (b - 1) / (1 - x)) * step / 2
+        nearer = x - step / max(1 - bend, 0.5)
+        if abs(nearer - x) <= 1e-6 * min(x, 1 - x):  # a step leaves the third power of that
             return nearer
-        x = nearer
+        x = nearer if low < nearer < high else (low + high) / 2
+        if not low < x < high:  # no float is left between them
+            return x
     return x
+
+
+def _normal_quantile(probability: float) -> float:
+    """To 0.003: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.22."""
+    tail = min(probability, 1 - probability)
+    t = math.sqrt(-2 * math.log(max(tail, 1e-300)))
+    far = t - (2.30753 + 0.27061 * t) / (1 + 0.99229 * t + 0.04481 * t * t)
+    return far if probability > 0.5 else -far
 
 
 def _beta_cdf(a: float, b: float, x: float) -> float:

@@ -51,7 +51,7 @@ def test_an_end_is_found_in_few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(differential, "_beta_cdf", lambda *of: steps.append(of) or cdf(*of))
     for count in (1, 100, 5000, 9999):
         exact_interval(count, 10_000)
-    assert len(steps) < 25 * 8
+    assert len(steps) < 10 * 8
 
 
 def test_intervals_at_the_ends() -> None:
