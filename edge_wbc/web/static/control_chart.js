@@ -7,6 +7,7 @@ const LEFT = 52;
 const RIGHT = 12;
 const TOP = 16;
 const BOTTOM = 28;
+const MOST_REACHES = 8; // a value further out than so many times the limits is at the edge, hollow
 
 function drawn(tag, attributes, ...children) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -51,19 +52,26 @@ function levels(chart) {
   return found.filter(([, , value]) => value !== null && value !== undefined);
 }
 
+// What is drawn, from where to where: all values, but none so far out that the others could not be told apart.
 function span(chart, values) {
-  const all = [...values, ...levels(chart).map(([, , value]) => value)];
+  const { limits } = chart;
+  const ends = limits ? [limits.low, limits.high].filter((end) => end !== null) : [];
+  const reach = MOST_REACHES * Math.max(...ends.map((end) => Math.abs(end - limits.mean)));
+  const near = limits ? values.filter((value) => Math.abs(value - limits.mean) <= reach) : values;
+  const all = [...near, ...levels(chart).map(([, , value]) => value)];
+  if (!all.length) all.push(...values);
   const least = Math.min(...all);
   const greatest = Math.max(...all);
   const room = 0.08 * (greatest - least) || Math.abs(greatest) * 0.1 || 1;
   return [least < 0 ? least - room : Math.max(0, least - room), greatest + room];
 }
 
-// A circle inside the limits; outside a triangle that points the way it is off.
-function mark(x, y, off, title) {
+// A circle inside the limits; outside a triangle that points the way it is off; hollow where it is beyond the drawing.
+function mark(x, y, off, title, beyond) {
   const shape = off
     ? drawn("path", { class: "point outside", d: `M${x - 6} ${y + 5 * off}h12l-6 ${-10 * off}z` })
     : drawn("circle", { class: "point", cx: x, cy: y, r: 3.5 });
+  if (beyond) shape.classList.add("beyond");
   shape.append(drawn("title", {}, title));
   return shape;
 }
@@ -84,7 +92,8 @@ function picture(chart, points, when, name) {
     const [least, greatest] = span(chart, values);
     const across = (at) =>
       points.length < 2 ? (LEFT + width - RIGHT) / 2 : LEFT + 8 + ((width - LEFT - RIGHT - 16) * at) / (points.length - 1);
-    const up = (value) => TOP + ((HEIGHT - TOP - BOTTOM) * (greatest - value)) / (greatest - least);
+    const within = (value) => Math.min(greatest, Math.max(least, value));
+    const up = (value) => TOP + ((HEIGHT - TOP - BOTTOM) * (greatest - within(value))) / (greatest - least);
     svg.append(line("axis", [[LEFT, TOP], [LEFT, HEIGHT - BOTTOM], [width - RIGHT, HEIGHT - BOTTOM]]));
     for (const value of ticks(least, greatest)) {
       svg.append(drawn("text", { x: LEFT - 6, y: up(value) + 4, "text-anchor": "end" }, String(value)));
@@ -106,7 +115,7 @@ function picture(chart, points, when, name) {
       const value = point[chart.name];
       const said = point.outside[chart.name];
       const off = said ? (said.includes(", below") ? -1 : 1) : 0;
-      svg.append(mark(across(at), up(value), off, said || `${minute(point[when])}: ${words(chart, value)}`));
+      svg.append(mark(across(at), up(value), off, said || `${minute(point[when])}: ${words(chart, value)}`, within(value) !== value));
     }
   };
   new ResizeObserver(paint).observe(svg);

@@ -291,6 +291,7 @@ def test_the_page_in_a_browser(browser, url, planted, unsigned_session, width, s
         assert drift.locator("svg circle.point").count() == 5
         assert drift.locator("svg path.point.outside").count() == 1, "marked by shape, and by colour"
         assert drift.locator("svg .fixed").count() == 1
+        assert page.get_by_role("img", name="Latency of 6 runs").is_visible()
         assert page.get_by_role("img", name="Drift of 6 runs, newest 0.2000, 1 outside the limits").is_visible()
         assert "▲ Run 6" in page.locator("#state").inner_text()
         drift.locator("summary").focus()
