@@ -80,8 +80,8 @@ def lessons(review: Review) -> Lessons:
     """
     head, signed = review.recorded.head, review.signed
     if signed is None:
-        state = "is running; end it" if review.running else "is not signed"
-        raise SessionError(f"session {head.session.session_id} {state}; review and sign it in `edge-wbc serve` first")
+        state = "is running; end it, then" if review.running else "is not signed;"
+        raise SessionError(f"session {head.session.session_id} {state} review and sign it in `edge-wbc serve`")
     if any(signed.row.body.get(name) != found for name, found in digests(review.folder).items()):
         raise SessionError(
             f"session {head.session.session_id}: its cells or crops were changed after it was signed; record it again"

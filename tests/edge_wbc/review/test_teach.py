@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -18,7 +19,7 @@ from edge_wbc.errors import SessionError, SourceError, UsageError
 from edge_wbc.review import decide, teach
 from edge_wbc.review.lessons import Lessons, lessons, read_list
 from edge_wbc.review.review import NOT_CLASSED, Review
-from edge_wbc.sessions.schema import DATABASE
+from edge_wbc.sessions.schema import DATABASE, lock
 from tests.conftest import Done
 from tests.recorded import crop_of
 
@@ -216,6 +217,18 @@ def test_crops_of_two_sizes_do_not_mix(signed: Any, folder: Path) -> None:
     assert {name: data for name, data in files(folder).items() if name in before} == before
 
 
+def test_a_running_session_teaches_nothing(record: Callable[..., Path]) -> None:  # noqa: F811
+    folder = record()
+    with closing(sqlite3.connect(folder / DATABASE)) as connection, connection:
+        connection.execute("UPDATE session SET ended = NULL, ended_utc = NULL")
+    held = lock(folder)
+    try:
+        with pytest.raises(SessionError, match=r"is running; end it, then review and sign it"):
+            lessons(Review(folder))
+    finally:
+        os.close(held)
+
+
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     """Runs ``edge-wbc sessions teach ARGUMENTS…`` in this process."""
@@ -252,5 +265,5 @@ def test_one_unsigned_session_among_others_is_refused_before_anything_is_written
     review, open_ = signed(), record(OTHER)
     done = command(review.folder.name, open_.name, "--to", tmp_path / "c", "--record", open_.parent)
     assert (done.code, done.out) == (3, "")
-    assert done.said() == [f"edge-wbc: session {OTHER} is not signed; review and sign it in `edge-wbc serve` first"]
+    assert done.said() == [f"edge-wbc: session {OTHER} is not signed; review and sign it in `edge-wbc serve`"]
     assert not (tmp_path / "c").exists()

@@ -74,7 +74,7 @@ def test_what_can_not_be_had_is_told_in_a_line(record: Any, url: str) -> None:  
     assert httpx.get(f"{url}/..%2f..%2fetc/cells.zip").status_code == 404
     answer = httpx.get(f"{url}/{name}/cells.zip")
     assert answer.status_code == 422
-    assert answer.json() == {"detail": f"session {name} is not signed; review and sign it in `edge-wbc serve` first"}
+    assert answer.json() == {"detail": f"session {name} is not signed; review and sign it in `edge-wbc serve`"}
 
 
 def test_no_more_than_one_cell_is_held_at_a_time(signed: Any) -> None:  # noqa: F811
