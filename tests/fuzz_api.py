@@ -7,13 +7,14 @@ with the id of a session that is there. Fails on any answer of 500 or more, and 
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import httpx
+
+from tests.serve_slide import serving
 
 SEED = 1
 LIVE = "smear://?seed=1&cells=100000&path=wander&size=320x240&fps=10"
@@ -22,27 +23,18 @@ LIVE = "smear://?seed=1&cells=100000&path=wander&size=320x240&fps=10"
 def fuzz(seconds: int, folder: Path) -> int:
     """Schemathesis' exit code: 0 without a finding."""
     place = folder / "sessions"
-    edge_wbc = [sys.executable, "-m", "edge_wbc"]
-    recorded = [*edge_wbc, "run", "smear://?seed=3&cells=30", "--record", str(place), "--json"]
+    recorded = [sys.executable, "-m", "edge_wbc", "run", "smear://?seed=3&cells=30", "--record", str(place), "--json"]
     subprocess.run(recorded, check=True, stdout=subprocess.DEVNULL)
     (session,) = (found.name for found in place.iterdir())
-    command = [*edge_wbc, "run", LIVE, "--serve", "127.0.0.1:0", "--record", str(place)]
-    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        assert server.stderr is not None
-        url = next(found[0] for line in server.stderr if (found := re.search(r"http://\S+", line)))
-        with httpx.Client(follow_redirects=True) as browser:
-            page = browser.get(url)
-            host = str(page.url).rstrip("/")
-            token = re.search(r'name="csrf" content="([^"]+)"', page.text)
-            assert token is not None, "no token on the page"
-            cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-            code = _schemathesis(host, {"Cookie": cookie, "X-CSRF-Token": token[1]}, session, seconds, folder)
-            assert browser.get(f"{host}/api/sessions").status_code == 200, "the server does not answer any more"
-        return code
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=30)
+    with serving(LIVE, place) as url, httpx.Client(follow_redirects=True) as browser:
+        page = browser.get(url)
+        host = str(page.url).rstrip("/")
+        token = re.search(r'name="csrf" content="([^"]+)"', page.text)
+        assert token is not None, "no token on the page"
+        cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+        code = _schemathesis(host, {"Cookie": cookie, "X-CSRF-Token": token[1]}, session, seconds, folder)
+        assert browser.get(f"{host}/api/sessions").status_code == 200, "the server does not answer any more"
+    return code
 
 
 def _schemathesis(host: str, headers: dict[str, str], session: str, seconds: int, folder: Path) -> int:

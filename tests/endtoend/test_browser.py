@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pypdf import PdfReader
 from edge_wbc.types import NOT_A_CELL
 from tests.conftest import ROOT
 from tests.edge_wbc.web.browser import DESKTOP, PHONE, launched, needs_chromium, watched
+from tests.serve_slide import serving
 
 pytestmark = needs_chromium
 SLIDE = "smear://?seed=11&cells=100000&size=320x240&fps=15"
@@ -49,15 +49,8 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     place = tmp_path / "sessions"
-    command = [sys.executable, "-m", "edge_wbc", "run", SLIDE, "--serve", "127.0.0.1:0", "--record", str(place)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert process.stderr is not None
-    try:
-        url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+    with serving(SLIDE, place) as url:
         yield Running(url, place)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ def test_crops_of_two_sizes_do_not_mix(signed: Any, folder: Path) -> None:
     assert {name: data for name, data in files(folder).items() if name in before} == before
 
 
-def test_a_running_session_teaches_nothing(record: Callable[..., Path]) -> None:  # noqa: F811
+def test_a_running_session_teaches_nothing(record: Callable[..., Path]) -> None:
     folder = record()
     with closing(sqlite3.connect(folder / DATABASE)) as connection, connection:
         connection.execute("UPDATE session SET ended = NULL, ended_utc = NULL")
