@@ -71,6 +71,7 @@ class Entrance:
 
         :raises InputRefused: the file of users can't be read.
         """
+        self.users.all()  # for one who has no login too: nobody gets further without the file
         login = self.logins.find(id_) if id_ else None
         if login is None or id_ is None:
             return None

@@ -9,7 +9,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -58,10 +57,8 @@ def test_it_ends_at_once_whoever_hangs_on(start_edge_wbc: Start, place: Path, nu
             line = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
             line.sendall(beginning)
         assert httpx.get(url).status_code == 403  # so what was sent before has been read
-        begun = time.monotonic()
         process.send_signal(number)
-        assert process.wait(10) == 0
-        assert time.monotonic() - begun < 3
+        assert process.wait(8) == 0  # without a limit of the server's own it waits 26 s for the last
         assert process.stderr is not None
         assert process.stderr.read() == ""
 
