@@ -19,6 +19,7 @@ class Tally:
     def __init__(self, labels: LabelsGroup) -> None:
         self._labels = labels
         self._counts: Counter[str] = Counter()
+        self._made: tuple[dict[str, int], Differential] | None = None
 
     def add(self, labels: Iterable[str]) -> None:
         self._counts.update(labels)
@@ -29,19 +30,28 @@ class Tally:
         return sum(self._counts[name] for name in self._labels.counted)
 
     def differential(self) -> Differential:
-        """Where the count stands. Unidentified cells and classes outside the denominator are in no percentage."""
-        total = self.total
+        """Where the count stands. Unidentified cells and classes outside the denominator are in no percentage.
+
+        From any thread; intervals take some 20 ms, so nothing is made again while no cell came.
+        """
+        counts, made = dict(self._counts), self._made
+        if made is None or made[0] != counts:
+            made = self._made = counts, self._differential(Counter(counts))
+        return made[1]
+
+    def _differential(self, counts: Counter[str]) -> Differential:
+        total = sum(counts[name] for name in self._labels.counted)
         shares = {}
         for name in self._labels.names:
-            count = self._counts[name]
+            count = counts[name]
             if name in self._labels.counted and total:
                 low, high = exact_interval(count, total)
                 shares[name] = Share(count, 100 * count / total, 100 * low, 100 * high)
             else:
                 shares[name] = Share(count, None, None, None)
         known = ERYTHROBLAST in self._labels.names and total
-        per_100 = 100 * self._counts[ERYTHROBLAST] / total if known else None
-        return Differential(total, self._counts[UNIDENTIFIED], shares, per_100)
+        per_100 = 100 * counts[ERYTHROBLAST] / total if known else None
+        return Differential(total, counts[UNIDENTIFIED], shares, per_100)
 
 
 @lru_cache(maxsize=1024)  # a move between two classes leaves those of the others

@@ -98,3 +98,12 @@ def test_a_model_without_erythroblasts_says_nothing_of_them() -> None:
     count = tally(CLASSES[:5])
     count.add(["monocyte"])
     assert count.differential().erythroblasts_per_100 is None
+
+
+def test_asked_again_it_is_not_made_again_until_a_cell_comes(model):
+    tally = Tally(model.manifest.labels)
+    tally.add(["neutrophil", "monocyte"])
+    first = tally.differential()
+    assert tally.differential() is first
+    tally.add(["neutrophil"])
+    assert (first.total, tally.differential().total) == (2, 3)
