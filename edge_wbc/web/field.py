@@ -16,6 +16,7 @@ from edge_wbc.sources.tiff import page_count
 from edge_wbc.types import Box, CountedCell, Pixels
 from edge_wbc.web.site import Unknown
 
+FRAME, MOSAIC = "frame", "mosaic"
 MOST_PX = 1600
 """Longest side of a field that leaves."""
 QUALITY = 92
@@ -25,19 +26,21 @@ _ONE_AT_A_TIME = threading.Lock()
 """The largest frame takes 0.2 GB."""
 
 
-def field(folder: Path, cell: CountedCell) -> bytes:
-    """A JPEG of the field with the cell marked, at most `MOST_PX` long.
+def field(folder: Path, cell: CountedCell) -> tuple[bytes, str]:
+    """The field with the cell marked, at most `MOST_PX` long.
 
     What a file holds leaves only as far as OpenCV makes a picture of it.
 
+    :returns: a JPEG, and what it is of: `FRAME` or `MOSAIC`.
     :raises Unknown: neither the frame's file nor a mosaic that shows the cell is there; says why.
     :raises SessionError: the mosaic is damaged.
     """
     with _ONE_AT_A_TIME:
-        picture, box = _of_file(cell) or _of_mosaic(folder, cell)
+        of_file = _of_file(cell)
+        picture, box = of_file or _of_mosaic(folder, cell)
     _mark(picture, box)
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return data.tobytes()
+    return data.tobytes(), MOSAIC if of_file is None else FRAME
 
 
 def _of_file(cell: CountedCell) -> tuple[Pixels, Box] | None:

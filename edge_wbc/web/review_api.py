@@ -130,12 +130,13 @@ def crops(
 
 @router.get("/field/{number}", response_class=Response)
 def field(request: Request, user: Viewer, session_id: Id, number: Cell) -> Response:
-    """The field with the cell marked, as a JPEG."""
+    """The field with the cell marked, as a JPEG; ``X-Field-Of``: a ``frame``, or the slide's ``mosaic``."""
     with site_of(request).review(session_id) as found:
         shown = _cell(found, number)
         folder = found.folder
-    data = fields.field(folder, shown)
-    return Response(data, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+    data, of = fields.field(folder, shown)
+    headers = {"Cache-Control": "private, max-age=300", "X-Field-Of": of}
+    return Response(data, media_type="image/jpeg", headers=headers)
 
 
 @router.get("/agreement")

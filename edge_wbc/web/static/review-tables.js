@@ -34,15 +34,17 @@ export function differential({ preliminary, verified }, cells) {
   return table;
 }
 
+const signed = (figure) => figure.toFixed(2).replace("-", "−");
+
 export function agreement({ reader, overall, classes }) {
   const caption = element("caption", {}, `${reader}: ${overall.agreed} of ${overall.cells} cells agree with the review`);
   const table = element("table", { class: "figures" }, caption);
-  const head = ["class", "κ", "95 % interval", "both", "review alone", "reader alone"];
+  const head = ["class", "κ", "95 % interval", "both", "review only", "reader only"];
   table.append(element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))));
   const body = element("tbody");
   const row = (name, { kappa, low, high }, ...counts) => {
-    const interval = kappa === null ? "" : `${low.toFixed(2)}–${high.toFixed(2)}`;
-    const texts = [kappa === null ? "–" : kappa.toFixed(2), interval, ...counts.map(String)];
+    const interval = kappa === null ? "" : `${signed(low)} to ${signed(high)}`;
+    const texts = [kappa === null ? "–" : signed(kappa), interval, ...counts.map(String)];
     body.append(element("tr", {}, element("th", { scope: "row" }, named(name)), ...texts.map(cell)));
   };
   row("all", overall, overall.agreed, "", "");

@@ -42,7 +42,8 @@ export class Zoom {
     this.field.hidden = true;
     this.said.textContent = "…";
     const response = await fetch(`${this.url}/field/${number}`).catch(() => null);
-    const line = response?.ok ? "" : ((await response?.json().catch(() => null))?.detail ?? "the field can't be loaded");
+    const of = response?.headers.get("X-Field-Of") === "mosaic" ? "the slide's mosaic around the cell" : "";
+    const line = response?.ok ? of : ((await response?.json().catch(() => null))?.detail ?? "the field can't be loaded");
     const picture = response?.ok ? await response.blob() : null;
     if (this.number !== number) return;
     this.said.textContent = line;

@@ -66,6 +66,7 @@ drag(by("gallery"), by("chips"), choosing, acts);
 
 const chips = new Map();
 for (const { name, key, colour } of cells.classes) {
+  if (blind && !key) continue;
   const count = element("span", { class: "count" });
   const chip = element("button", { type: "button", "data-class": name, class: "chip" });
   const swatch = element("span", { class: "swatch" });
@@ -124,7 +125,7 @@ function heard({ state, line: text, others = [], added, answer }) {
   if (state === "saved" && blind) kappa();
   if (grid.active !== null && !cells.cells.has(grid.active)) grid.active = null;
   acts.changed();
-  about();
+  if (state !== "saving") about();
 }
 
 const DONE = { signed: "signed", amended: "amended", labelled: "wrote another label", read: "read cells blind", undone: "took a move back", explained: "said why cells stay" };
@@ -140,9 +141,7 @@ function counts() {
   cells.sorted();
   const found = new Map();
   for (const { now } of cells.cells.values()) found.set(now, (found.get(now) ?? 0) + 1);
-  cells.names.forEach((name, i) => {
-    chips.get(name).count.textContent = found.get(i) ?? 0;
-  });
+  for (const [name, { count }] of chips) count.textContent = found.get(cells.names.indexOf(name)) ?? 0;
 }
 
 function about() {

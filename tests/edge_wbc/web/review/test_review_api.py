@@ -331,7 +331,9 @@ def test_a_slide_shows_the_part_of_its_mosaic(anna, url, folder):
     cv2.imwrite(str(folder / PICTURE), made)
     about = {"slide_px": 4.0, "corner": [0, 0], "elsewhere": 0, "cells": [{"cell": 1, "box": [700, 300, 12, 10]}]}
     (folder / CELLS).write_text(json.dumps(about))
-    shown = picture(anna.get(f"{url}/field/1"))
+    answer = anna.get(f"{url}/field/1")
+    assert answer.headers["x-field-of"] == "mosaic"
+    shown = picture(answer)
     assert shown.shape == (600, 800, 3)
     y, x = 2 * (305 - 155), 2 * (706 - 500)
     assert shown[y, x].tolist() == pytest.approx([140, 45, 105], abs=12)
