@@ -61,7 +61,7 @@ def run_served(asked: Asked, to: Sequence[str], engine: str, model: str, serving
         served = _Served(asked, to, loaded, desk, view)
         with (
             stopping(served.stop) as interrupted,
-            pages(asked.sessions, serving, view, desk, served.notice) as beside,
+            pages(asked.sessions, serving, view, desk, served.notice, (model, loaded.name)) as beside,
         ):
             say(f"open {beside.url} in a browser; Ctrl-C ends it")
             served.run(source, interrupted)

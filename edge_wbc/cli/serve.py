@@ -62,5 +62,11 @@ def serve(place: Path | None, **options: Any) -> int:
         from edge_wbc.web.site import Site
     from edge_wbc.sessions.schema import default_place
 
-    run(Site(place or default_place()), serving, lambda url: say(f"open {url} in a browser; Ctrl-C ends it"))
+    site = Site(place or default_place())
+
+    def ready(url: str) -> None:
+        say(f"open {url} in a browser; Ctrl-C ends it")
+        site.desk.begin()
+
+    run(site, serving, ready)
     return 0

@@ -13,7 +13,7 @@ from pydantic import BaseModel, StringConstraints
 from edge_wbc.control.known import choose, choose_golden
 from edge_wbc.control.trends import trends
 from edge_wbc.web.access import ROLES, VIEWER, Administrator, Reviewer, Viewer
-from edge_wbc.web.control_desk import Busy, Desk
+from edge_wbc.web.control_desk import Busy
 from edge_wbc.web.pages import shown
 from edge_wbc.web.site import site_of
 
@@ -47,7 +47,7 @@ def control(request: Request, user: Viewer) -> HTMLResponse:
 @router.get("", responses=_TOLD)
 def read(request: Request, user: Viewer) -> dict[str, Any]:
     """The set that holds, runs and sessions in the groups that are held against each other, with their limits."""
-    desk = desk_of(request)
+    desk = site_of(request).desk
     return {**trends(site_of(request).place), "running": desk.running, "trouble": desk.trouble}
 
 
@@ -55,7 +55,7 @@ def read(request: Request, user: Viewer) -> dict[str, Any]:
 def run(request: Request, user: Reviewer) -> dict[str, Any]:
     """Run the set now, some two seconds, and take finished sessions into the trends."""
     try:
-        return desk_of(request).run().record()
+        return site_of(request).desk.run().record()
     except Busy as error:
         raise HTTPException(409, str(error)) from None
 
@@ -68,13 +68,3 @@ def choose_set(request: Request, user: Administrator, chosen: Chosen) -> dict[st
         return asdict(choose_golden(site.place, user.name))
     with site.review(chosen.session_id) as review:
         return asdict(choose(site.place, user.name, review))
-
-
-def desk_of(request: Request) -> Desk:
-    """The server's; made with the defaults where none was given."""
-    state = request.app.state
-    with _making:
-        if getattr(state, "control", None) is None:
-            state.control = Desk(site_of(request).place)
-    desk: Desk = state.control
-    return desk

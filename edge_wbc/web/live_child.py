@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from edge_wbc.errors import EdgeWbcError
+from edge_wbc.web.control_desk import Desk
 from edge_wbc.web.live import Live
 from edge_wbc.web.live_wire import Wire
 from edge_wbc.web.server import Serving, serve
@@ -35,14 +36,18 @@ def main(descriptor: int) -> None:
         leaving.daemon = True
         leaving.start()
 
+    live = Live(wire, gone)
+    control = Desk(Path(first[0]["place"]), *first[0]["control"])
+    site = Site(Path(first[0]["place"]), live=live, control=control)
+
     def ready(url: str) -> None:
         wire.send({"kind": "ready", "url": url})
+        if first[0]["control"]:
+            control.begin()
 
-    live = Live(wire, gone)
     threading.Thread(target=live.listen, name="edge-wbc session", daemon=True).start()
     try:
         serving = TypeAdapter(Serving).validate_python(first[0]["serving"])
-        site = Site(Path(first[0]["place"]), live=live)
         serve(site, serving, ready, stop)
     except EdgeWbcError as error:
         wire.send({"kind": "failed", "line": str(error), "code": error.exit_code})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -25,10 +25,11 @@ _ERRORS: dict[int, type[EdgeWbcError]] = {2: UsageError, 3: InputRefused, 4: Env
 class Pages:
     """The process and its connection."""
 
-    def __init__(self, place: Path, serving: dict[str, Any]) -> None:
+    def __init__(self, place: Path, serving: dict[str, Any], control: Sequence[str] = ()) -> None:
         """
         :param place: where sessions are recorded.
         :param serving: what `listening.Serving` has, as JSON.
+        :param control: model and engine that quality control runs with when the pages begin; none: it does not.
         :raises EdgeWbcError: it can't serve.
         """
         ours, theirs = Pipe()
@@ -42,7 +43,7 @@ class Pages:
         )
         theirs.close()
         self.wire = Wire(ours)
-        self.wire.send({"kind": "serve", "place": str(place), "serving": serving})
+        self.wire.send({"kind": "serve", "place": str(place), "serving": serving, "control": list(control)})
         answer = self.wire.receive()
         if answer is None or answer[0]["kind"] != "ready":
             self.end()
@@ -64,15 +65,21 @@ class Pages:
 
 @contextmanager
 def pages(
-    place: Path, serving: dict[str, Any], view: LiveView, desk: Desk, notice: Callable[[str], None]
+    place: Path,
+    serving: dict[str, Any],
+    view: LiveView,
+    desk: Desk,
+    notice: Callable[[str], None],
+    control: Sequence[str] = (),
 ) -> Iterator[Pages]:
     """Serve a session's pages in a process of their own while this lasts.
 
     :param notice: told if the process dies.
+    :param control: as of `Pages`.
 
     :raises EdgeWbcError: it can't be served.
     """
-    beside = Pages(place, serving)
+    beside = Pages(place, serving, control)
     over = threading.Event()
     threads = [
         threading.Thread(

@@ -3,7 +3,7 @@
     page → session   {"kind": "ready", "url"}  {"kind": "failed", "line", "code"}
                      {"kind": "want", "now"}   once for each view
                      {"kind": "do", "number", "what", "who", "label", "until"}
-    session → page   {"kind": "serve", …}      once, first
+    session → page   {"kind": "serve", "place", "serving", "control"} once, first
                      {"kind": "view", "number", "field", "state_bytes"} state as JSON, then the field as JPEG or nothing
                      {"kind": "did", "number", "refused"}
 

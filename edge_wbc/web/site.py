@@ -14,6 +14,7 @@ from fastapi import Request
 from edge_wbc.errors import SessionError
 from edge_wbc.review.review import Review
 from edge_wbc.sessions.schema import folders
+from edge_wbc.web.control_desk import Desk
 from edge_wbc.web.live import Live
 
 MOST_OPEN = 8
@@ -38,8 +39,17 @@ class Site:
     """Where sessions are recorded."""
     live: Live | None = None
     """The session that runs beside the pages, if they were started with one."""
+    control: Desk | None = None
+    """Who runs quality control; see `desk`."""
     _reviews: OrderedDict[str, _Opened] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def desk(self) -> Desk:
+        """Who runs quality control, with the default model and engine where nothing else was said."""
+        with self._lock:
+            self.control = self.control or Desk(self.place)
+            return self.control
 
     @contextmanager
     def review(self, session_id: str) -> Iterator[Review]:

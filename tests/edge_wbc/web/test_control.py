@@ -47,8 +47,7 @@ def desk(place) -> Desk:
 @pytest.fixture
 def url(place, desk) -> Iterator[str]:
     """A server that takes everybody for what the header ``x-role`` says."""
-    app = make_app(Site(place))
-    app.state.control = desk
+    app = make_app(Site(place, control=desk))
 
     @app.middleware("http")
     async def who(request, call_next):
