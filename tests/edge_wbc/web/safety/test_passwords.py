@@ -46,5 +46,5 @@ def test_nobody_takes_as_long_as_somebody() -> None:
             times.append(time.thread_time() - begun)
         return min(times)
 
-    assert least_s(None) == pytest.approx(least_s(stored), rel=0.3)
+    assert least_s(None) == pytest.approx(least_s(stored), rel=0.5)
     assert passwords.nobodys().split("$")[:4] == stored.split("$")[:4]
