@@ -53,7 +53,7 @@ def serving_of(**options: Any) -> Serving:
 def serve(place: Path | None, **options: Any) -> int:
     """Watch, review and sign recorded sessions in a browser.
 
-    Without users (`edge-wbc users`) only this machine can reach it, by the address that is printed, once. On another
+    Without users (`edge-wbc users`) only this machine can reach it, by the address that is printed. On another
     address everybody logs in, over TLS. Ctrl-C ends it.
     """
     serving = serving_of(**options)

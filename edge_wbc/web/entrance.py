@@ -54,7 +54,7 @@ class Entrance:
         self.logins = Logins()
         self.attempts = Attempts()
         self.launch_token: str | None = secrets.token_urlsafe(32) if alone else None
-        """Lets one browser in, once."""
+        """Lets the owner's browsers in while this process runs: a browser that was closed has lost its cookie."""
         self._alone = alone
         self._comparing = CapacityLimiter(AT_ONCE)
 
@@ -84,7 +84,7 @@ class Entrance:
         return None
 
     def launch(self, token: str, before: str | None) -> str | None:
-        """A new login's id for whoever has the launch token; None: it is not that, or was used.
+        """A new login's id for whoever has the launch token; None: it is not that, or there are users now.
 
         :param before: the id of the login that the same browser had, which ends.
         :raises InputRefused: the file of users can't be read.
@@ -93,7 +93,6 @@ class Entrance:
             return None
         if not hmac.compare_digest(token.encode(), self.launch_token.encode()):
             return None
-        self.launch_token = None
         self.logins.end(before or "")
         return self.logins.begin(account(), None)
 

@@ -98,11 +98,11 @@ class Guard:
     def _launch(self, token: str, before: str | None) -> None:
         """Turn the launch token into a login.
 
-        :raises Refused: to go to the page without the token, or because it was used.
+        :raises Refused: to go to the page without the token, or because it is another's.
         """
         id_ = self._entrance.launch(token, before)
         if id_ is None:
-            raise Refused(403, "this address was used, or is of an earlier start; run `edge-wbc serve` again")
+            raise Refused(403, "this address is of an earlier start; open the one that was printed last")
         raise Refused(303, "welcome", location="/", set_cookie=cookie_text(self._served, id_))
 
     def _check_origin(self, path: str, headers: Headers, inside: Inside | None) -> None:
