@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.edge_wbc.web.safety.conftest import (  # noqa: F401
+from tests.edge_wbc.web.conftest import (  # noqa: F401
     alone,
     cheap_passwords,
     client,

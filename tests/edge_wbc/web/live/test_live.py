@@ -13,7 +13,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from tests.edge_wbc.web.safety.conftest import Served
+from tests.edge_wbc.web.conftest import Served
 
 from edge_wbc.differential import Tally
 from edge_wbc.types import Box, Cell, Frame, FrameResult, Prediction, SeenAgain, Session, Summary
