@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from edge_wbc.review import agreement as agreements
 from edge_wbc.review import decide
@@ -31,6 +31,7 @@ _NUMBER = "[1-9][0-9]{0,8}"
 router = APIRouter(
     prefix="/api/sessions/{session_id}",
     responses={
+        400: {"description": "No JSON."},
         401: {"description": "Nobody has logged in."},
         403: {"description": "Not with this role."},
         404: {"description": "No such session or cell, or no field was kept."},
@@ -47,9 +48,15 @@ def _known(name: str) -> str:
     return name
 
 
+def _number(value: object) -> object:
+    if isinstance(value, (bool, str)):  # which pydantic would take for one
+        raise ValueError("no number")
+    return value
+
+
 Id = Annotated[str, Path(min_length=1, max_length=100)]
 Cell = Annotated[int, Path(ge=1, le=MOST_NUMBER)]
-Count = Annotated[int, Field(ge=0, le=MOST_NUMBER)]
+Count = Annotated[int, Field(ge=0, le=MOST_NUMBER), BeforeValidator(_number)]
 CellKey = Annotated[str, Field(pattern=f"^{_NUMBER}$")]
 Seen = Annotated[str, AfterValidator(_known), Field(json_schema_extra={"enum": [*CLASSES_OF_A_REVIEW, UNIDENTIFIED]})]
 Target = Annotated[str, Field(json_schema_extra={"enum": list(CLASSES_OF_A_REVIEW)})]
@@ -65,7 +72,9 @@ class Known(BaseModel):
 
 
 class Moves(Known):
-    cells: dict[CellKey, Seen] = Field(min_length=1, max_length=MOST_CELLS)
+    cells: dict[CellKey, Seen] = Field(
+        min_length=1, max_length=MOST_CELLS, json_schema_extra={"additionalProperties": False}
+    )
     to: Target
     why: Text = ""
 
@@ -80,7 +89,9 @@ class Label(Known):
 
 
 class Readings(Known):
-    cells: dict[CellKey, Target] = Field(min_length=1, max_length=MOST_CELLS)
+    cells: dict[CellKey, Target] = Field(
+        min_length=1, max_length=MOST_CELLS, json_schema_extra={"additionalProperties": False}
+    )
 
 
 class Amendment(Known):

@@ -122,7 +122,7 @@ function heard({ state, line: text, others = [], added, answer }) {
   if (state === "back") text = "connected again";
   if (text) line(text, state);
   by("retry").hidden = !saves.failed.length;
-  if (state === "saved" && blind) kappa();
+  if (state === "saved" && blind) by("agreement").hidden = false;
   if (grid.active !== null && !cells.cells.has(grid.active)) grid.active = null;
   acts.changed();
   if (state !== "saving") about();
@@ -163,9 +163,10 @@ function about() {
   if (!blind) by("table").replaceChildren(differential(review, cells));
 }
 
+// Asked for when it is opened: who reads blind should not see at each cell whether they agree.
 async function kappa() {
+  if (!by("agreement").open) return;
   const { readers } = await get(`${url}/agreement`);
-  by("agreement").hidden = !readers.length;
   by("kappa").replaceChildren(...readers.map((one) => agreement(one)));
 }
 
@@ -177,6 +178,7 @@ grid.draw();
 const [first] = choosing.order();
 if (first !== undefined) grid.go(first);
 scrollTo(0, 0);
-if (review.readers.length) kappa();
+by("agreement").hidden = !review.readers.length;
+by("agreement").addEventListener("toggle", kappa);
 performance.mark("gallery");
 document.documentElement.dataset.ready = "yes";

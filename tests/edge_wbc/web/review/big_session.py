@@ -102,7 +102,8 @@ def drawn(label: str, size_px: int, rng: np.random.Generator) -> Pixels:
     turn = float(rng.uniform(0, 2 * np.pi))
     for lobe in range(lobes):
         far = 0 if lobes == 1 else 0.16 * size_px
-        at = [round(middle + far * float(f(turn + 2 * np.pi * lobe / lobes))) for f in (np.cos, np.sin)]
+        angle = turn + 2 * np.pi * lobe / lobes
+        at = round(middle + far * float(np.cos(angle))), round(middle + far * float(np.sin(angle)))
         cv2.circle(crop, at, radius, (140, 45, 105), cv2.FILLED, cv2.LINE_AA)
     noise = rng.integers(-5, 6, crop.shape, np.int16)
     return np.clip(crop + noise, 0, 255).astype(np.uint8)

@@ -340,6 +340,8 @@ def test_a_blind_reader_gives_classes_in_the_order_of_the_cells_and_sees_the_agr
     saved(page, "^saved")
     assert active(page) == 3
     assert decisions(folder).blind("anna") == {1: "basophil", 2: "monocyte"}
+    assert page.locator("#kappa").inner_text() == ""  # or each cell would tell whether the other agrees
+    page.locator("#agreement summary").click()
     expect(page.locator("#agreement")).to_contain_text("anna: ")
     expect(page.locator("#about")).to_contain_text(f"{CELLS - 2} not read")
 

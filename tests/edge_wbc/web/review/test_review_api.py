@@ -156,6 +156,7 @@ def test_a_viewer_changes_nothing_and_nobody_sees_anything(served, url, path, fo
         ("moves", {"cells": {"1" * 30: "neutrophil"}, "to": "basophil"}),
         ("moves", {"cells": {"1": "neutrophil"}, "to": "basophil", "why": "x" * 1001}),
         ("moves", {"cells": {"1": "neutrophil"}, "to": "basophil", "after": -1}),
+        ("moves", {"cells": {"1": "neutrophil"}, "to": "basophil", "cell": False}),
         ("explanations", {"pile": "neutrophil", "why": "x"}),
         ("explanations", {"pile": "unidentified", "why": ""}),
         ("explanations", {"pile": "unidentified", "why": "  "}),
