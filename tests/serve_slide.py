@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 
 @contextmanager
 def serving(source: str, place: Path) -> Iterator[str]:
-    """Gives the address to open, which lets one browser in; Ctrl-C at the end.
+    """Gives the address to open; Ctrl-C at the end.
 
     :param place: where sessions are recorded.
     """
