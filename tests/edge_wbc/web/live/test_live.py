@@ -13,7 +13,6 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from tests.edge_wbc.web.conftest import Served
 
 from edge_wbc.differential import Tally
 from edge_wbc.types import Box, Cell, Frame, FrameResult, Prediction, SeenAgain, Session, Summary
@@ -25,6 +24,7 @@ from edge_wbc.web.live_view import LiveView
 from edge_wbc.web.live_wire import Wire
 from edge_wbc.web.server import Serving, beside
 from edge_wbc.web.site import Site
+from tests.edge_wbc.web.conftest import Served
 
 DEADLINE_S = 10
 ABOUT = {"source": "here://", "live": True, "colours": {}}

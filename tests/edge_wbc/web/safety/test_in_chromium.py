@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+
 from tests.edge_wbc.web.conftest import PASSWORD, Served
 
 CHROMIUM = shutil.which("chromium")
