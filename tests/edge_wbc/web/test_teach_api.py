@@ -15,7 +15,6 @@ import pytest
 httpx = pytest.importorskip("httpx", reason="httpx is not installed: nobody can ask")
 uvicorn = pytest.importorskip("uvicorn", reason="uvicorn is not installed: nothing can be served")
 
-from tests.edge_wbc.sessions.conftest import record, recorder_of, results  # noqa: E402, F401
 
 from edge_wbc.review.lessons import lessons  # noqa: E402
 from edge_wbc.review.teach import teach  # noqa: E402
