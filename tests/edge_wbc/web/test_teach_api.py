@@ -66,7 +66,7 @@ def test_the_zip_holds_the_folder_that_the_command_writes(signed: Any, url: str,
     assert httpx.get(f"{url}/{review.folder.name}/cells.zip").content == answer.content
 
 
-def test_what_can_not_be_had_is_told_in_a_line(record: Any, url: str) -> None:  # noqa: F811
+def test_what_can_not_be_had_is_told_in_a_line(record: Any, url: str) -> None:
     name = record().name
     assert httpx.get(f"{url}/{name}/cells.zip", headers={"x-nobody": "1"}).status_code == 401
     assert httpx.get(f"{url}/{OTHER}/cells.zip").status_code == 404
