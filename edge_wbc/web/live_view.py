@@ -30,11 +30,21 @@ STILL_S = 1.0
 class LiveView:
     """Keeps the newest frame that was decided or shown; `run` in a thread of its own sends it when it is wanted."""
 
-    def __init__(self, state: Callable[[], dict[str, Any]], figures: Callable[[], dict[str, Any] | None]) -> None:
+    def __init__(
+        self,
+        state: Callable[[], dict[str, Any]],
+        figures: Callable[[], dict[str, Any] | None],
+        *,
+        paced: bool = True,
+    ) -> None:
         """
         :param state: cheap, asked for each view.
         :param figures: asked every ``FIGURES_S``.
+        :param paced: False sends views as fast as they are wanted, to see what many of them leave behind.
         """
+        self._paced = paced
+        self.sent = 0
+        """Views."""
         self._state = state
         self._figures = figures
         self._cond = threading.Condition()
@@ -97,7 +107,9 @@ class LiveView:
             head = {"kind": "view", "number": number, "field": sent, "state_bytes": len(text)}
             if not wire.send(head, text + jpeg):
                 return
-            self._rest(max(1 / SHOWN_HZ, (time.thread_time() - began) * (1 / MOST_BUSY - 1)))
+            self.sent = number
+            if self._paced:
+                self._rest(max(1 / SHOWN_HZ, (time.thread_time() - began) * (1 / MOST_BUSY - 1)))
 
     def _wait(self, sent: int, changes: int) -> bool:
         """Until a view is wanted, and there is something new or nothing for long; False when it is over."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from edge_wbc.bench.live import Freshness, measure
 from edge_wbc.engines.base import Engine
+from edge_wbc.errors import EnvironmentMissing
 from edge_wbc.pipeline import Pipeline
+from edge_wbc.sources.base import open_source
 from edge_wbc.types import Frame, FrameResult, Pixels, Session
 from edge_wbc.web.live_desk import Desk
 from edge_wbc.web.live_parent import pages
@@ -26,6 +30,11 @@ from edge_wbc.web.live_view import LiveView
 VIEWERS = 3
 """Besides the one that reads at 10 kB/s."""
 MOST_FRAMES_LOST = 0.05
+VIEWS_A_SECOND = 8
+"""That an open page takes of a running session."""
+QUARTERS = 4
+SAMPLED_S, FRAME_S = 0.5, 0.001
+"""How often memory is looked at, and a frame given, where nobody waits for a camera."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,24 @@ class Round:
     def age(self) -> float:
         """99th percentile of the age of a frame when it is decided, with viewers ÷ alone."""
         return self.viewed.age_ms["p99"] / self.alone.age_ms["p99"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endured:
+    """What a day of viewing left behind."""
+
+    views: int
+    viewers: Sequence[Mapping[str, int]]
+    """What each got; the slow one last."""
+    session_mb: tuple[float, ...]
+    """Resident memory of the session's process, the median of each quarter."""
+    pages_mb: tuple[float, ...]
+    """The same of the pages' process."""
+
+    @property
+    def growth(self) -> float:
+        """Of either, the larger, from the second quarter to the last; the first fills what is kept."""
+        return max(quarters[-1] / max(quarters[1], 1e-9) - 1 for quarters in (self.session_mb, self.pages_mb))
 
 
 class _Shown:
@@ -93,15 +120,50 @@ def compare(
     return Round(alone, viewed, json.loads(got), pages_s)
 
 
+def endure(views: int, advance: Callable[[int], object]) -> Endured:
+    """So many views for one open page and one that reads at 10 kB/s, as fast as they are taken.
+
+    :param advance: told how many were sent.
+    """
+    view = LiveView(lambda: {"phase": "running"}, lambda: None, paced=False)
+    frames = [(frame, FrameResult(frame.ref, (), (), (), frame.time_ns)) for frame in _fields()]
+    samples: list[tuple[int, float, float]] = []
+    sampled = 0.0
+    with viewers(view, 1) as (process, pid):
+        for frame, result in itertools.cycle(frames):
+            if view.sent >= views:
+                break
+            view.watch(frame, result)
+            if process.poll() is not None:
+                raise EnvironmentMissing("the viewers' process has ended; see what it said above")
+            if time.monotonic() - sampled >= SAMPLED_S:
+                sampled = time.monotonic()
+                samples.append((view.sent, memory_mb(os.getpid()), memory_mb(pid)))
+                advance(view.sent)
+            time.sleep(FRAME_S)
+        got, _ = process.communicate("")
+    quarters = [[one for one in samples if one[0] * QUARTERS // views == quarter] for quarter in range(QUARTERS)]
+    session, pages_ = (
+        tuple(round(median(one[which] for one in quarter), 1) if quarter else 0.0 for quarter in quarters)
+        for which in (1, 2)
+    )
+    return Endured(views, json.loads(got), session, pages_)
+
+
+def _fields() -> list[Frame]:
+    found = open_source("smear://?seed=1&cells=20").frames()
+    return [frame for frame in found if isinstance(frame, Frame)]
+
+
 @contextmanager
-def viewers(view: LiveView) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def viewers(view: LiveView, count: int = VIEWERS) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The pages beside this process with viewers in one of their own; gives that one, and the pages' process id."""
     desk = Desk({}, "", None, recorded=False)
     with (
         tempfile.TemporaryDirectory(prefix="edge-wbc-bench-") as place,
         pages(Path(place), {"host": "127.0.0.1", "port": 0, "users": f"{place}/users"}, view, desk, _silent) as beside,
     ):
-        command = [sys.executable, "-m", "edge_wbc.web.viewers", beside.url, str(VIEWERS)]
+        command = [sys.executable, "-m", "edge_wbc.web.viewers", beside.url, str(count)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         time.sleep(1.0)  # they have logged in
         try:
@@ -120,13 +182,13 @@ def processor_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory_bytes(pid: int) -> int:
+def memory_mb(pid: int) -> float:
     """Resident memory of a process; 0 where the system does not tell."""
     try:
         pages_ = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     except OSError:
-        return 0
-    return pages_ * os.sysconf("SC_PAGE_SIZE")
+        return 0.0
+    return pages_ * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _silent(line: str) -> None:
