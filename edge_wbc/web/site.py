@@ -60,7 +60,11 @@ class Site:
         """
         opened = self._opened(session_id)
         with opened.lock:
-            opened.review.refresh()
+            try:
+                opened.review.refresh()
+            except SessionError:  # its chain was replaced, say: what is there is read anew the next time
+                self._forget(session_id)
+                raise
             yield opened.review
 
     def folder(self, session_id: str) -> Path:
@@ -72,6 +76,10 @@ class Site:
             if folder.name == session_id:
                 return folder
         raise Unknown("no such session; look for it in the list of sessions")
+
+    def _forget(self, session_id: str) -> None:
+        with self._lock:
+            self._reviews.pop(session_id, None)
 
     def _opened(self, session_id: str) -> _Opened:
         folder = self.folder(session_id)

@@ -401,3 +401,13 @@ def test_the_page_has_no_script_or_style_of_its_own(anna, folder):
     assert " style=" not in page
     assert "<script>" not in page
     assert "Research use only" in page
+
+
+def test_a_chain_that_was_put_back_from_a_copy_is_read_anew(anna, url, folder):
+    move(anna, url, {1: "neutrophil"}, "basophil").raise_for_status()
+    copy = (folder / chain.FILE).read_bytes()
+    move(anna, url, {2: "lymphocyte"}, "basophil").raise_for_status()
+    (folder / chain.FILE).write_bytes(copy)
+    assert anna.get(f"{url}/review").status_code == 422
+    assert classes(anna, url)[1] == "basophil"
+    assert classes(anna, url)[2] == "lymphocyte"
