@@ -13,7 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
-from edge_wbc.report.gather import content
+from edge_wbc.report.forms import report_of
 from edge_wbc.report.html import page, policy
 from edge_wbc.report.pdf import pdf
 from edge_wbc.report.tables import as_csv, as_json
@@ -54,7 +54,7 @@ def client(signed: Review) -> Iterator[httpx.Client]:
 
 
 def test_the_four_forms_over_the_web(client: httpx.Client, signed: Review) -> None:
-    report = content(Review(signed.folder))
+    report = report_of(Review(signed.folder))
     at = f"/sessions/{signed.folder.name}/report"
     found = client.get(at)
     assert found.status_code == 200
@@ -121,11 +121,11 @@ def test_a_pdf_without_its_library_names_what_to_install(signed: Review, monkeyp
 
     monkeypatch.setitem(__import__("sys").modules, "fpdf", None)
     with pytest.raises(EnvironmentMissing, match=r"pip install 'edge-wbc\[web\]'"):
-        pdf(content(signed))
+        pdf(report_of(signed))
 
 
 def test_json_has_no_pixels(signed: Review) -> None:
-    report = content(signed)
+    report = report_of(signed)
     assert len(as_json(report)) < 20_000
     (line,) = (one for one in json.loads(as_json(report))["lines"] if one["name"] == "monocyte")
     assert line["shown"] == [{"cell": 14, "probability": 0.85, "moved": False}]

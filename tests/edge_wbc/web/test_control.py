@@ -193,7 +193,7 @@ def test_what_is_no_choice_is_refused(asked, body):
 def test_what_names_no_session_is_refused(asked, unsigned_session, name):
     refused = asked("POST", "/api/control/set", "administrator", json={"session_id": name})
     assert refused.status_code in (404, 422)
-    assert "no session" in refused.json()["detail"]
+    assert "no such session" in refused.json()["detail"]
 
 
 def test_a_session_that_is_not_signed_gives_no_set(asked, unsigned_session):
