@@ -22,7 +22,7 @@ QUALITY = 80
 SHOWN_HZ, MOST_BUSY = 10.0, 0.2
 """Views a second at most, and the part of a processor that they may take."""
 FIGURES_S = 1.0
-"""How often a session's figures are looked at: intervals cost 20 ms, in which the pipeline's own Python waits."""
+"""How often a session's figures are looked at: the pipeline's own Python waits meanwhile."""
 STILL_S = 1.0
 """A view goes out after so long although no frame came: the page sees that all is well."""
 

@@ -1,4 +1,6 @@
-"""How quick the gallery is: ``python -m tests.edge_wbc.web.review.gallery_times [CELLS]`` prints one JSON object.
+"""How quick the gallery is, as one JSON object: ``python -m tests.edge_wbc.web.review.gallery_times [CELLS] [live]``
+
+``live``: beside a session that runs, of a camera of 640×480 at 30 frames/s over a moving slide.
 
 ``first_screen_ms``: from the beginning of the navigation until every tile in view shows its crop, first with the
 session not yet in the server's memory, then again. ``key_to_saved_ms``: from the press of a class's key until the page
@@ -21,10 +23,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import CDPSession, Page, expect
 
 from tests.edge_wbc.web.browser import DESKTOP, launched
 from tests.edge_wbc.web.review import big_session
+from tests.serve_slide import serving
+
+LIVE = "smear://?seed=1&cells=100000&path=wander&fps=30"
+SETTLED_MS = 8000
+"""Quality control has run by then, as it does when the pages begin."""
 
 FIRST_SCREEN = """
 let shown;
@@ -125,6 +132,20 @@ def _page_ms(browser: CDPSession) -> float:
 
 
 @contextmanager
+def beside_a_session(place: Path) -> Iterator[tuple[str, int]]:
+    """``edge-wbc run --serve`` with a session that runs; gives what `real_server` does."""
+    with serving(LIVE, place) as url:
+        pages = subprocess.run(["pgrep", "-f", "edge_wbc.web.live_child"], capture_output=True, text=True, check=True)
+        yield url, int(pages.stdout.split()[-1])
+
+
+def start(page: Page) -> None:
+    page.get_by_role("link", name="Live").click()
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#phase")).to_have_text("Running")
+
+
+@contextmanager
 def real_server(place: Path) -> Iterator[tuple[str, int]]:
     """``edge-wbc serve`` of the sessions in ``place``; gives the address that it prints, and its process."""
     command = [sys.executable, "-m", "edge_wbc", "serve", "--port", "0", "--record", str(place)]
@@ -137,14 +158,18 @@ def real_server(place: Path) -> Iterator[tuple[str, int]]:
             one.terminate()
 
 
-def main(cells: int = 10_000) -> None:
+def main(cells: int = 10_000, live: str = "") -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = big_session.write(Path(place), cells)
-        with real_server(Path(place)) as (url, server), launched() as browser:
+        server_of = beside_a_session if live else real_server
+        with server_of(Path(place)) as (url, server), launched() as browser:
             page = browser.new_context(**DESKTOP).new_page()
             page.goto(url)
+            if live:
+                start(page)
+            page.wait_for_timeout(SETTLED_MS)
             print(json.dumps(measure(page, urljoin(url, f"/sessions/{folder.name}"), server)))  # noqa: T201
 
 
 if __name__ == "__main__":
-    main(*(int(cells) for cells in sys.argv[1:2]))
+    main(*map(int, sys.argv[1:2]), *sys.argv[2:3])
