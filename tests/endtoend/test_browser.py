@@ -11,7 +11,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from pypdf import PdfReader
 
+from edge_wbc.review.decisions import decisions
 from edge_wbc.types import NOT_A_CELL
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Done
 from tests.edge_wbc.web.browser import DESKTOP, PHONE, launched, needs_chromium, watched
 from tests.serve_slide import serving
 
@@ -295,3 +296,35 @@ def test_with_the_keyboard_alone(window: Window, running: Running) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("#about")).to_contain_text("signed by")
     assert window.wrong == []
+
+
+def test_a_server_killed_during_review_has_kept_what_the_page_showed_as_saved(
+    window: Window, edge_wbc_command: Callable[..., Done], tmp_path: Path
+) -> None:
+    assert edge_wbc_command("run", "smear://?seed=3&cells=30", "--record", tmp_path, "--json").code == 0
+    (folder,) = (found.parent for found in tmp_path.glob("*/session.sqlite"))
+    command = [sys.executable, "-m", "edge_wbc", "serve", "--port", "0", "--record", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert process.stderr is not None
+        url = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+        page = window.page
+        page.goto(url)
+        page.goto(f"{_site(page)}/sessions/{folder.name}")
+        page.wait_for_selector("html[data-ready=yes]")
+        for number in range(6):
+            page.locator(f"#cell-{tiles(page, 'neutrophil')[0]}").click()
+            page.keyboard.press("b")
+            expect(page.locator(".chip[data-class=basophil] .count")).to_have_text(re.compile(r"[1-9]"))
+            saved(page, "saved · 1 cell to basophil")
+            told = number + 1
+            assert len(decisions(folder).rows) >= told
+        page.keyboard.press("m")  # nobody knows whether this one comes in time
+    finally:
+        process.kill()
+        process.communicate()
+    kept = decisions(folder)
+    assert len(kept.rows) in (told, told + 1)
+    assert list(kept.moved.values())[:told] == ["basophil"] * told
+    assert _verify(tmp_path, folder.name)["holds"]
+    assert [line for line in window.wrong if "Failed to fetch" not in line] == []
