@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_wbc.errors import OutputFailed, SessionError
-from edge_wbc.sessions.schema import LOCKED, connect, said
+from edge_wbc.sessions.schema import LOCKED, check_kind, connect, has_tables, said
 
 FILE = "control.sqlite"
 FORMAT = 1
@@ -121,10 +121,10 @@ def _read(place: Path) -> Iterator[sqlite3.Connection | None]:
     try:
         connection = connect(path)
         try:
-            if not _has_tables(connection):
+            if not has_tables(connection):
                 yield None
                 return
-            _check(connection, path)
+            check_kind(connection, path, APPLICATION_ID, FORMAT)
             connection.execute("PRAGMA query_only=1")
             yield connection
         finally:
@@ -136,25 +136,10 @@ def _read(place: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _make_or_check(connection: sqlite3.Connection, path: Path) -> None:
-    if not _has_tables(connection):
+    if not has_tables(connection):
         connection.execute("BEGIN IMMEDIATE")
-        if not _has_tables(connection):  # another may have been first
+        if not has_tables(connection):  # another may have been first
             for statement in _TABLES:
                 connection.execute(statement)
         connection.execute("COMMIT")
-    _check(connection, path)
-
-
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    """False of a file that was made a moment before a kill."""
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return bool(tables)
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (written,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise SessionError(f"{path}: another program's database; move it away")
-    if written > FORMAT:
-        raise SessionError(f"{path}: written by a newer version of edge-wbc; update this one")
+    check_kind(connection, path, APPLICATION_ID, FORMAT)

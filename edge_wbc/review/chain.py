@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_wbc.errors import OutputFailed, SessionError
-from edge_wbc.sessions.schema import LOCKED, REVIEW, connect, said
+from edge_wbc.sessions.schema import LOCKED, REVIEW, check_kind, connect, has_tables, said
 
 FILE = REVIEW
 FORMAT = 1
@@ -237,9 +237,9 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection | None]:
     try:
         connection = connect(path, patience_s=PATIENCE_S)
         try:
-            made = _has_tables(connection)
+            made = has_tables(connection)
             if made:
-                _check(connection, path)
+                check_kind(connection, path, APPLICATION_ID, FORMAT)
             connection.execute("PRAGMA query_only=1")
             yield connection if made else None
         finally:
@@ -253,26 +253,12 @@ def _reading(folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def _make_or_check(connection: sqlite3.Connection, path: Path) -> None:
-    if _has_tables(connection):
-        _check(connection, path)
+    if has_tables(connection):
+        check_kind(connection, path, APPLICATION_ID, FORMAT)
         return
     connection.execute(_TABLE)
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={FORMAT}")
-
-
-def _has_tables(connection: sqlite3.Connection) -> bool:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return bool(tables)
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION_ID:
-        raise SessionError(f"{path}: another program's database; move it away")
-    if version > FORMAT:
-        raise SessionError(f"{path}: written by a newer version of edge-wbc; update this one")
 
 
 def _is_damage(error: Exception) -> bool:

@@ -131,15 +131,33 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     """:raises SessionError: it is from a newer version, no session, or nothing was recorded.
     :raises sqlite3.Error: it can't be read.
     """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (written,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not tables and not application:
+    if not has_tables(connection) and not _application(connection):
         raise SessionError(f"{path}: nothing was recorded before it ended; `edge-wbc sessions remove` it")
-    if application != APPLICATION_ID:
+    check_kind(connection, path, APPLICATION_ID, FORMAT)
+
+
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """False of a file that was made a moment before a kill."""
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return bool(tables)
+
+
+def check_kind(connection: sqlite3.Connection, path: Path, application_id: int, newest: int) -> None:
+    """Whether a database is of one of our kinds, and of a version that this one knows.
+
+    :raises SessionError: it is not.
+    :raises sqlite3.Error: it can't be read.
+    """
+    (written,) = connection.execute("PRAGMA user_version").fetchone()
+    if _application(connection) != application_id:
         raise SessionError(f"{path}: another program's database; move it away")
-    if written > FORMAT:
+    if written > newest:
         raise SessionError(f"{path}: written by a newer version of edge-wbc; update this one")
+
+
+def _application(connection: sqlite3.Connection) -> int:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    return int(application)
 
 
 @contextmanager
