@@ -249,4 +249,4 @@ class Summary:
     """Seconds without frames, from the last one before a loss to the first one after it."""
     ended: str = ""
     """What ended the session: ``source``, ``limit`` (of frames), ``cells`` (enough of them), ``asked`` (by the
-    instrument), ``stopped`` (by the user), or the line of an error; empty while it runs."""
+    instrument, or on the page), ``stopped`` (by the user), or the line of an error; empty while it runs."""

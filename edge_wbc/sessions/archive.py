@@ -39,7 +39,7 @@ ENDS = {
     "source": "the source ended",
     "limit": "so many frames were asked for",
     "cells": "enough cells were counted",
-    "asked": "the instrument ended it",
+    "asked": "it was told to end",
     "stopped": "it was stopped",
     INTERRUPTED: "the recording broke off: it was killed, or the disk was full",
     RUNNING: "it is running",
