@@ -25,7 +25,7 @@ from edge_wbc.errors import InputRefused, reason
 from edge_wbc.files import write_whole
 from edge_wbc.golden import COUNT, golden
 from edge_wbc.manifest import InputGroup
-from edge_wbc.review.decide import digests
+from edge_wbc.review.recorded import as_signed
 from edge_wbc.review.review import Review
 from edge_wbc.sessions.archive import crops
 from edge_wbc.types import LABELS, Pixels
@@ -138,7 +138,7 @@ def choose(place: Path, who: str, review: Review) -> Choice:
     if review.signed is None:
         raise InputRefused(f"session {name} is not signed; review and sign it first")
     signed = review.signed.row
-    if any(signed.body.get(what) != digest for what, digest in digests(review.folder).items()):
+    if not as_signed(review.folder, signed.body):
         raise InputRefused(f"session {name}: its cells or crops are not those that were signed; take another session")
     classes = {number: label for number in review.cells if (label := review.class_of(number)) in LABELS}
     taken = {number: pixels.copy() for number, pixels in crops(review.recorded.head) if number in classes}

@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from edge_wbc.errors import SessionError
 from edge_wbc.review.chain import Appending, Row, appending
-from edge_wbc.review.recorded import digests as digests
+from edge_wbc.review.recorded import digests
 from edge_wbc.review.review import CLASSES_OF_A_REVIEW, NOT_CLASSED, PILES, Review
 from edge_wbc.sessions.archive import protect
 

@@ -18,7 +18,7 @@ import cv2
 
 from edge_wbc.errors import ModelError, SessionError, SourceError, reason
 from edge_wbc.manifest import load_model
-from edge_wbc.review.decide import digests
+from edge_wbc.review.recorded import as_signed
 from edge_wbc.review.review import PILES, Review
 from edge_wbc.sessions.archive import Head, crops
 from edge_wbc.sessions.export import no_crops
@@ -82,7 +82,7 @@ def lessons(review: Review) -> Lessons:
     if signed is None:
         state = "is running; end it, then" if review.running else "is not signed;"
         raise SessionError(f"session {head.session.session_id} {state} review and sign it in `edge-wbc serve`")
-    if any(signed.row.body.get(name) != found for name, found in digests(review.folder).items()):
+    if not as_signed(review.folder, signed.row.body):
         raise SessionError(
             f"session {head.session.session_id}: its cells or crops were changed after it was signed; record it again"
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +53,15 @@ def digests(folder: Path) -> dict[str, str]:
                 crops.update(_line(row))
                 crops.update(pixels)
     return {name: made.hexdigest() for name, made in zip(DIGESTS, (session, cells, crops), strict=True)}
+
+
+def as_signed(folder: Path, signed: Mapping[str, Any]) -> bool:
+    """Whether what is recorded is what a signature is under.
+
+    :param signed: the body of its row.
+    :raises SessionError: it can't be read.
+    """
+    return all(signed.get(name) == digest for name, digest in digests(folder).items())
 
 
 def crops_gone(folder: Path) -> bool:
