@@ -6,10 +6,9 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, cast
 
-from fastapi import APIRouter, HTTPException, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from edge_wbc.errors import SessionError
 from edge_wbc.review.lessons import LIST, Lessons, as_csv, images, lessons
 from edge_wbc.web.access import Viewer
 from edge_wbc.web.site import site_of
@@ -29,12 +28,7 @@ router = APIRouter(prefix="/api/sessions")
 )
 def cells(session_id: str, request: Request, user: Viewer) -> StreamingResponse:
     """The reviewed cells, one folder a class, and the list of their groups. Made as it is sent, a cell at a time."""
-    site = site_of(request)
-    try:
-        site.folder(session_id)
-    except SessionError as error:
-        raise HTTPException(404, str(error)) from None
-    with site.review(session_id) as review:
+    with site_of(request).review(session_id) as review:
         taught = lessons(review)
     name = taught.head.folder.name
     headers = {"Content-Disposition": f'attachment; filename="edge-wbc-{name}.zip"', "Cache-Control": "no-store"}
