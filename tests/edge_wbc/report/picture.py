@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from edge_wbc.report.forms import report_of, write
 from edge_wbc.review import decide
 from edge_wbc.review.review import Review
+from tests.edge_wbc.web.browser import launched
 
 SOURCE = "smear://?seed=7&cells=200"
 WHO = "A. Kowalska"
@@ -48,14 +48,10 @@ def _review(review: Review) -> None:
 
 
 def _shot(page: Path, to: Path) -> None:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
+    with launched() as browser:
         shown = browser.new_page(viewport={"width": 960, "height": 1300})
         shown.goto(page.as_uri())
         shown.screenshot(path=to, full_page=True)
-        browser.close()
 
 
 if __name__ == "__main__":

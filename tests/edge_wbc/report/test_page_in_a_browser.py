@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pypdf
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from edge_wbc import RESEARCH_USE
 from edge_wbc.report.content import Report
 from edge_wbc.report.forms import write
 from tests.edge_wbc.report.test_forms import HOSTILE, with_text
+from tests.edge_wbc.web.browser import launched, needs_chromium
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with launched() as one:
         yield one
-        one.close()
 
 
 def test_it_runs_nothing_lacks_nothing_and_anyone_can_read_it(browser: Browser, report: Report, tmp_path: Path) -> None:

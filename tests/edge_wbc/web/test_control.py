@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sqlite3
 import threading
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from axe_playwright_python.sync_playwright import Axe
 
 from edge_wbc.control import run as run_module
 from edge_wbc.control.history import FILE, append
@@ -26,6 +26,7 @@ from edge_wbc.web.access import ROLES, User
 from edge_wbc.web.app import make_app
 from edge_wbc.web.control_desk import Busy, Desk
 from edge_wbc.web.site import Site
+from tests.edge_wbc.web.browser import launched, needs_chromium
 from tests.golden_session import record_golden
 
 
@@ -267,20 +268,14 @@ def planted(place, asked):
 
 @pytest.fixture
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright comes with the extra [dev]")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium on this computer")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=[*quiet, "--disable-sync", "--no-first-run"])
-        yield browser
-        browser.close()
+    with launched() as one:
+        yield one
 
 
+@needs_chromium
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
 def test_the_page_in_a_browser(browser, url, planted, unsigned_session, width, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="comes with the extra [dev]").Axe()
+    axe = Axe()
     headers = {"x-role": "administrator"}
     with browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, extra_http_headers=headers
