@@ -122,7 +122,7 @@ def choose_golden(place: Path, who: str) -> Choice:
     :raises OutputFailed: it can't be written.
     """
     return _chosen(
-        place, who, {"name": _DRAWN.name, "drawn": True, "sha256": "", "file": "", "cells": 64, "by_class": {}}
+        place, who, {"name": _DRAWN.name, "drawn": True, "sha256": "", "file": "", "cells": COUNT, "by_class": {}}
     )
 
 
